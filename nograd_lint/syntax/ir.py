@@ -1,0 +1,304 @@
+"""The facts of a unit: its statements and expressions as plain data.
+
+A *unit* is a function or method (with everything nested in it), or a module body whose functions are blanked. The
+visitor in :mod:`nograd_lint.syntax.lower` turns its libcst tree into these structures; nothing beyond this package
+ever holds a syntax-tree node. Facts depend on the unit's own text alone: names are unresolved, and a place is the
+ordinal ``o`` of a node in visiting order. :func:`nograd_lint.syntax.lower.spans` maps ordinals to rows and columns,
+for what is reported only.
+
+``array_like`` and ``tag`` make them cheap to cache; ``gc=False`` is right because trees hold no cycles.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+
+class Node(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
+    o: int  # ordinal, in visiting order within the unit
+
+
+# --- expressions ------------------------------------------------------------------------------------------------------
+
+
+class Name(Node):
+    id: str
+
+
+class Attr(Node):
+    value: Expr
+    attr: str
+
+
+class Call(Node):
+    func: Expr
+    args: tuple[Expr, ...]
+    keywords: tuple[tuple[str, Expr], ...]  # a name of "" stands for **value
+
+    def keyword(self, name: str) -> Expr | None:
+        return next((v for k, v in self.keywords if k == name), None)
+
+
+class Const(Node):
+    """A literal; ``kind`` is none, bool, int, float, complex, str, bytes or ellipsis. Long strings are cut."""
+
+    kind: str
+    value: None | bool | int | float | str
+
+
+class Sub(Node):
+    value: Expr
+    index: tuple[Expr, ...]
+
+
+class Slice(Node):
+    parts: tuple[Expr | None, ...]
+
+
+class Bin(Node):
+    op: str
+    left: Expr
+    right: Expr
+
+
+class Bool(Node):
+    op: str  # and, or
+    values: tuple[Expr, ...]
+
+
+class Unary(Node):
+    op: str
+    operand: Expr
+
+
+class Compare(Node):
+    left: Expr
+    ops: tuple[str, ...]
+    rights: tuple[Expr, ...]
+
+
+class IfExp(Node):
+    test: Expr
+    body: Expr
+    orelse: Expr
+
+
+class Param(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    name: str
+    kind: str  # positional, keyword, star, star2
+    annotation: Expr | None
+    default: Expr | None
+
+
+class Lambda(Node):
+    params: tuple[Param, ...]
+    body: Expr
+
+
+class CompFor(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    target: Expr
+    iter: Expr
+    ifs: tuple[Expr, ...]
+    is_async: bool
+
+
+class Comp(Node):
+    """``kind`` is list, set, dict or generator; a dict has key ``elt`` and ``value``."""
+
+    kind: str
+    elt: Expr
+    value: Expr | None
+    generators: tuple[CompFor, ...]
+
+
+class Seq(Node):
+    kind: str  # tuple, list, set
+    items: tuple[Expr, ...]
+
+
+class Dict(Node):
+    keys: tuple[Expr | None, ...]  # None stands for **value
+    values: tuple[Expr, ...]
+
+
+class Star(Node):
+    value: Expr
+
+
+class Await(Node):
+    value: Expr
+
+
+class Yield(Node):
+    value: Expr | None
+    is_from: bool
+
+
+class Walrus(Node):
+    target: Expr
+    value: Expr
+
+
+class FStr(Node):
+    values: tuple[Expr, ...]
+
+
+Expr = Union[
+    Name, Attr, Call, Const, Sub, Slice, Bin, Bool, Unary, Compare, IfExp, Lambda, Comp, Seq, Dict, Star, Await, Yield,
+    Walrus, FStr,
+]  # fmt: skip
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+
+class Assign(Node):
+    """``a = b = value``; with an annotation one target, and ``value`` may be None."""
+
+    targets: tuple[Expr, ...]
+    value: Expr | None
+    annotation: Expr | None = None
+
+
+class Aug(Node):
+    target: Expr
+    op: str  # "+", "-", …
+    value: Expr
+
+
+class ExprStmt(Node):
+    value: Expr
+
+
+class Return(Node):
+    value: Expr | None
+
+
+class If(Node):
+    test: Expr
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...]
+
+
+class For(Node):
+    target: Expr
+    iter: Expr
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...]
+    is_async: bool
+
+
+class While(Node):
+    test: Expr
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...]
+
+
+class WithItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    expr: Expr
+    target: Expr | None
+
+
+class With(Node):
+    items: tuple[WithItem, ...]
+    body: tuple[Stmt, ...]
+    is_async: bool
+
+
+class Handler(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    type: Expr | None
+    name: str
+    body: tuple[Stmt, ...]
+
+
+class Try(Node):
+    body: tuple[Stmt, ...]
+    handlers: tuple[Handler, ...]
+    orelse: tuple[Stmt, ...]
+    final: tuple[Stmt, ...]
+
+
+class Def(Node):
+    """A function; in a module unit its body is empty, for functions are units of their own."""
+
+    name: str
+    params: tuple[Param, ...]
+    body: tuple[Stmt, ...]
+    decorators: tuple[Expr, ...]
+    is_async: bool
+    is_generator: bool
+    returns: Expr | None
+
+
+class Class(Node):
+    name: str
+    bases: tuple[Expr, ...]
+    keywords: tuple[tuple[str, Expr], ...]
+    body: tuple[Stmt, ...]
+    decorators: tuple[Expr, ...]
+
+
+class Simple(Node):
+    """``raise``, ``assert``, ``del``, ``pass``, ``break`` or ``continue``."""
+
+    kind: str
+    exprs: tuple[Expr, ...]
+
+
+class Alias(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """``import module as asname`` (``name`` None) or ``from module import name as asname``; ``name`` may be ``*``."""
+
+    module: str
+    name: str | None
+    asname: str | None
+    level: int
+
+
+class Import(Node):
+    names: tuple[Alias, ...]
+
+
+class ScopeStmt(Node):
+    kind: str  # global, nonlocal
+    names: tuple[str, ...]
+
+
+class Case(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    names: tuple[str, ...]  # captured by the pattern
+    guard: Expr | None
+    body: tuple[Stmt, ...]
+
+
+class Match(Node):
+    subject: Expr
+    cases: tuple[Case, ...]
+
+
+Stmt = Union[
+    Assign, Aug, ExprStmt, Return, If, For, While, With, Try, Def, Class, Simple, Import, ScopeStmt, Match
+]  # fmt: skip
+
+
+class Unit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A function unit holds exactly one :class:`Def`, a module unit its statements."""
+
+    body: tuple[Stmt, ...]
+
+    @property
+    def root(self) -> Def | None:
+        """The function of a function unit."""
+        return self.body[0] if len(self.body) == 1 and isinstance(self.body[0], Def) else None
+
+
+def dotted(expr: Expr | None) -> str | None:
+    """``a.b.c`` as written, or None where the expression is no chain of names."""
+    parts: list[str] = []
+    while isinstance(expr, Attr):
+        parts.append(expr.attr)
+        expr = expr.value
+    if not isinstance(expr, Name):
+        return None
+    parts.append(expr.id)
+    return ".".join(reversed(parts))
