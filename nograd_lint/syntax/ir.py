@@ -11,7 +11,7 @@ for what is reported only.
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TypeAlias, Union
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Const(Node):
     """A literal; ``kind`` is none, bool, int, float, complex, str, bytes or ellipsis. Long strings are cut."""
 
     kind: str
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
 
 
 class Sub(Node):
@@ -145,7 +145,7 @@ class FStr(Node):
     values: tuple[Expr, ...]
 
 
-Expr = Union[
+Expr: TypeAlias = Union[  # noqa: UP007  (a forward reference can't be used with |)
     Name, Attr, Call, Const, Sub, Slice, Bin, Bool, Unary, Compare, IfExp, Lambda, Comp, Seq, Dict, Star, Await, Yield,
     Walrus, FStr,
 ]  # fmt: skip
@@ -276,7 +276,7 @@ class Match(Node):
     cases: tuple[Case, ...]
 
 
-Stmt = Union[
+Stmt: TypeAlias = Union[  # noqa: UP007
     Assign, Aug, ExprStmt, Return, If, For, While, With, Try, Def, Class, Simple, Import, ScopeStmt, Match
 ]  # fmt: skip
 
