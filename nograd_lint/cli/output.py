@@ -1,0 +1,67 @@
+"""Where reports go: the terminal, a pipe, or a file; with colours or without."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nograd_lint.cli import Failure
+
+FOR_PEOPLE = {"text", "concise"}
+
+
+def wants_color(choice: str, *, to_file: bool = False) -> bool:
+    """Whether to colour stdout: as asked, else by NO_COLOR and FORCE_COLOR, else on a terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+        return not to_file
+    return not to_file and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def write(text: str, *, color: bool = False, machine: bool = False) -> None:
+    """Print a report. Formats for machines are UTF-8 whatever the locale says."""
+    if machine:
+        stream = click.get_binary_stream("stdout")
+        stream.write(text.encode("utf-8", "replace"))
+        stream.flush()
+        return
+    reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
+    if callable(reconfigure):
+        reconfigure(errors="backslashreplace")  # an excerpt may hold what the terminal's encoding lacks
+    click.echo(text, nl=False, color=color)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write all of a file or nothing: a reader never sees half of it, and an error leaves the old one."""
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stderr
+            path.write_bytes(content)
+            return
+        path = path.resolve()  # a link stays one
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())  # noqa: PTH101
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            os.unlink(temporary)  # noqa: PTH108
+            raise
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
