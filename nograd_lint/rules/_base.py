@@ -88,6 +88,19 @@ class Unwrap(msgspec.Struct, frozen=True):
     item: int = 0
 
 
+class MoveGuard(msgspec.Struct, frozen=True):
+    """Let item ``item`` of the ``with`` statement ``node`` hold the statements ``first`` to ``last`` instead.
+
+    They may be part of its body (the guard becomes narrower) or siblings of the ``with`` statement, which may be one
+    of them and then stands for its body (the guard becomes wider, or moves).
+    """
+
+    node: int
+    first: int
+    last: int
+    item: int = 0
+
+
 class RemoveDecorator(msgspec.Struct, frozen=True):
     """Remove decorator number ``index`` of the function or class ``node``."""
 
@@ -109,7 +122,7 @@ class AtSign(msgspec.Struct, frozen=True):
     node: int
 
 
-Action = Wrap | Decorate | Replace | Delete | Unwrap | RemoveDecorator | SwapDecorators | AtSign
+Action = Wrap | Decorate | Replace | Delete | Unwrap | MoveGuard | RemoveDecorator | SwapDecorators | AtSign
 
 
 class FixPlan(msgspec.Struct, frozen=True):

@@ -1,0 +1,39 @@
+"""Which units of a file are worth parsing: those whose text holds a word that some rule could be about."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+from nograd_lint.analysis.values import evaluation_by_name
+from nograd_lint.project.index import MODULE, File
+
+# Words of guards, training and gradients: any rule may be about them.
+_STRONG = re.compile(
+    rb"no_grad|inference_mode|enable_grad|set_grad_enabled|requires?_grad|\.eval\b|\.backward\(|\bautograd\b|volatile|"
+    rb"manual_backward|\.training\b[ \t]*=|\bnograd|optimi[sz]er\.step\(|set_detect_anomaly|\bvjp\(|\bjacrev\(|func\.grad"
+)
+# What evaluation does with outputs. Alone it says little; with a loop or a name it makes a candidate.
+_WEAK = re.compile(
+    rb"\.item\(\)|\.argmax\(|torch\.max\(|\.detach\(\)|\.numpy\(\)|\.tolist\(\)|\.max\(|\.topk\(|argmax\(|\.cpu\(\)|metric|"
+    rb"accuracy|\.data\b|\bfloat\(|\bprint\("
+)
+
+
+def candidates(file: File) -> list[str]:
+    """Names of the units to judge, in the order of the file; the module body last."""
+    data = file.data
+    units = sorted((d.start, d.end, name) for name, d in file.units.items())
+    starts = [u[0] for u in units]
+    chosen: set[str] = set()
+
+    def owner(offset: int) -> str:
+        at = bisect_right(starts, offset) - 1
+        return units[at][2] if at >= 0 and offset < units[at][1] else MODULE
+
+    for match in _STRONG.finditer(data):
+        chosen.add(owner(match.start()))
+    for start, end, name in units:
+        if name not in chosen and evaluation_by_name(name.partition("#")[0]) and _WEAK.search(data, start, end):
+            chosen.add(name)
+    return [name for _, _, name in units if name in chosen] + ([MODULE] if MODULE in chosen else [])

@@ -1,0 +1,853 @@
+"""Abstract interpretation of one unit: grad mode at every place, what is a model, where outputs go.
+
+Statements are executed in program order on abstract values; branches are joined and loops run twice. Nested functions
+and lambdas are run where they are called or handed on. What a call of another function of the project does comes from
+its summary (see :mod:`nograd_lint.project.summaries`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nograd_lint.analysis.calls import Calls
+from nograd_lint.analysis.facts import CallSite, Facts, Guard, Loop, Site, Switch
+from nograd_lint.analysis.values import (
+    NOTHING,
+    NUMBER,
+    UNKNOWN,
+    Mode,
+    Val,
+    join,
+    loader_by_name,
+    model_by_name,
+    split_of,
+    tensor,
+)
+from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.syntax import ir
+
+if TYPE_CHECKING:
+    from nograd_lint.project.summaries import World
+
+_SURE_HINTS = frozenset(("eval", "parameters", "named_parameters", "named_modules"))
+_PLAIN_ATTRIBUTES = frozenset(
+    "shape size dtype device ndim requires_grad grad is_leaf names layout itemsize nbytes is_cuda grad_fn".split()
+)
+_MAX_INLINE = 6
+
+
+class State:
+    __slots__ = ("dead", "env", "guard", "mode", "phases")
+
+    def __init__(self, env: dict[str, Val], mode: Mode, guard: int | None, phases: dict[str, str]) -> None:
+        self.env = env
+        self.mode = mode
+        self.guard = guard
+        self.phases = phases
+        self.dead = False
+
+    def copy(self) -> State:
+        return State(dict(self.env), self.mode, self.guard, dict(self.phases))
+
+
+def _join_states(states: Iterable[State]) -> State:
+    alive = [s for s in states if not s.dead]
+    if not alive:
+        dead = State({}, Mode.ENTRY, None, {})
+        dead.dead = True
+        return dead
+    first = alive[0]
+    for other in alive[1:]:
+        for name, value in other.env.items():
+            mine = first.env.get(name)
+            if mine is None:
+                first.env[name] = value
+            elif mine is not value:
+                first.env[name] = join((mine, value))
+        if other.mode is not first.mode:
+            first.mode = Mode.DYNAMIC
+            first.guard = first.guard if first.guard is not None else other.guard
+        for name in {*first.phases, *other.phases}:
+            a, b = first.phases.get(name, ""), other.phases.get(name, "")
+            if a != b:
+                first.phases[name] = "mixed"
+    return first
+
+
+class Interp(Calls):
+    """One run over one unit.
+
+    Args:
+        depth: how many levels of calls may still be looked into.
+    """
+
+    def __init__(self, world: World, path: str, unit: str, body: ir.Unit, depth: int) -> None:
+        self.world = world
+        self.project = world.project
+        self.knowledge = world.knowledge
+        self.path = path
+        self.depth = depth
+        self.facts = Facts(path, unit, body)
+        self.state = State({}, Mode.ENTRY, None, {})
+        self.stmts: list[int] = []
+        self.loops: list[Loop] = []
+        self.functions: list[str] = [unit]
+        self.returned: list[list[Val]] = []
+        self.locals: dict[str, ir.Alias] = {}
+        self.inlining: list[int] = []
+        self.ran: set[int] = set()  # nested functions that were run
+        self.nested: dict[int, tuple[ir.Def | ir.Lambda, State, str]] = {}
+        self.globals_declared: set[str] = set()
+        self.with_depth: list[tuple[Mode, int | None]] = []
+        file = self.project.file(path)
+        assert file is not None
+        self.file = file
+        self.extent = (0, len(file.data))
+        self.class_extent = self.extent
+        self.unit = unit
+        if unit != MODULE and unit in file.units:
+            definition = file.units[unit]
+            self.extent = (definition.start, definition.end)
+            if definition.parent >= 0:
+                outer = file.outline.definitions[definition.parent]
+                self.facts.cls = Symbol("class", path, outer.qualname)
+                self.class_extent = (outer.start, outer.end)
+                self.facts.is_module_class = world.is_module(self.facts.cls)
+
+    # --- the unit -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Facts:
+        root = self.facts.body.root
+        self.returned.append([])
+        if root is not None and self.unit != MODULE:
+            self._enter(root)
+            self.block(root.body)
+        else:
+            self.block(self.facts.body.body)
+        self.facts.exit_modes.add((self.state.mode, self.state.guard))
+        self._run_rest()
+        self.facts.env = self.state.env
+        self.facts.summary = self._summarise(root)
+        return self.facts
+
+    def _enter(self, root: ir.Def) -> None:
+        facts = self.facts
+        for decorator in root.decorators:
+            mode = self.guard_of_decorator(decorator)
+            if mode is not None and not (root.is_async or mode is Mode.ENTRY):
+                facts.entry = (mode, decorator.o)
+                self.state.mode = self.state.mode.under(mode)
+                self.state.guard = decorator.o
+        if facts.cls is not None:
+            facts.hook = self.world.hook(facts.cls, root.name)
+        static = any(ir.dotted(d) == "staticmethod" for d in root.decorators)
+        for i, param in enumerate(root.params):
+            value = self._parameter(param, -1 - i)
+            if i == 0 and facts.cls is not None and not static:
+                sure = 3 if facts.is_module_class else 0
+                value = Val("self", cls=facts.cls, model=sure, name=param.name)
+            self.state.env[param.name] = value
+
+    def _parameter(self, param: ir.Param, token: int) -> Val:
+        if param.default is not None:
+            self.expr(param.default)
+        graph = frozenset((token,)) if token < 0 else NOTHING
+        value = Val(graph=graph, name=param.name)
+        if param.annotation is not None:
+            typed = self.world.annotated(self.path, param.annotation)
+            if typed is not None:
+                value = msgspec.structs.replace(typed, graph=graph, name=param.name)
+        if param.kind in ("star", "star2"):
+            value = Val(kind="container", graph=graph, name=param.name)
+        return value
+
+    def _run_rest(self) -> None:
+        """Nested functions that nothing called: somebody may call them later, in an unknown mode."""
+        for node, (function, state, name) in list(self.nested.items()):
+            if node not in self.ran:
+                saved = self.state
+                self.state = state.copy()
+                self.state.env = {**saved.env, **state.env} if not saved.dead else dict(state.env)
+                self.state.mode, self.state.guard = Mode.ENTRY, None
+                self.state.phases = {}
+                stmts, loops = self.stmts, self.loops
+                self.stmts, self.loops = [], []
+                self.inline(function, name, (), ())
+                self.state, self.stmts, self.loops = saved, stmts, loops
+
+    # --- places -------------------------------------------------------------------------------------------------------
+
+    def site(self, node: int, receiver: str = "") -> dict[str, Any]:
+        phase = self.phase_of(receiver)
+        return {
+            "node": node,
+            "stmts": tuple(self.stmts),
+            "loops": tuple(self.loops),
+            "function": self.functions[-1],
+            "modes": {(self.state.mode, self.state.guard)},
+            "phases": {phase},
+        }
+
+    def phase_of(self, receiver: str) -> str:
+        phases = self.state.phases
+        if receiver and receiver in phases:
+            return phases[receiver]
+        if "self" in phases and (not receiver or receiver.startswith("self")):
+            return phases["self"]
+        head = receiver.partition(".")[0]
+        if receiver and head in phases:
+            return phases[head]
+        if not receiver:
+            found = set(phases.values())
+            return found.pop() if len(found) == 1 else ""
+        return ""
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def block(self, stmts: Sequence[ir.Stmt]) -> None:
+        for stmt in stmts:
+            if self.state.dead:
+                return
+            self.stmts.append(stmt.o)
+            self.facts.stmt_modes.setdefault(stmt.o, set()).add(self.state.mode)
+            _STATEMENTS[type(stmt)](self, stmt)
+            self.stmts.pop()
+
+    def _do_expr(self, stmt: ir.ExprStmt) -> None:
+        self.expr(stmt.value)
+
+    def _do_assign(self, stmt: ir.Assign) -> None:
+        if stmt.value is None:
+            return
+        value = self.expr(stmt.value)
+        if stmt.annotation is not None and not value.model:
+            typed = self.world.annotated(self.path, stmt.annotation)
+            if typed is not None:
+                value = msgspec.structs.replace(typed, graph=value.graph)
+        for target in stmt.targets:
+            self.assign(target, value, stmt.value)
+
+    def _do_aug(self, stmt: ir.Aug) -> None:
+        value = self.expr(stmt.value)
+        old = self.expr(stmt.target)
+        if value.graph:
+            self.keep(value.graph, stmt.target, "accumulate", stmt.o)
+        if value.graph - old.graph or old.graph:
+            self.assign(stmt.target, tensor(value.graph | old.graph), None)
+
+    def _do_return(self, stmt: ir.Return) -> None:
+        if stmt.value is not None:
+            value = self.expr(stmt.value)
+            self.returned[-1].append(value)
+            self.sink(value.graph, "return" if len(self.returned) == 1 else "inner_return", stmt.o)
+        if len(self.returned) == 1:
+            self.facts.exit_modes.add((self.state.mode, self.state.guard))
+        self.state.dead = True
+
+    def _do_if(self, stmt: ir.If) -> None:
+        self.expr(stmt.test)
+        truth = self.constant(stmt.test)
+        before = self.state
+        then = before.copy()
+        other = before.copy()
+        self.state = then
+        if truth is not False:
+            self.block(stmt.body)
+        else:
+            then.dead = True
+        then = self.state
+        self.state = other
+        if truth is not True:
+            self.block(stmt.orelse)
+        else:
+            other.dead = True
+        other = self.state
+        self.state = self._merge_modes(before, then, other)
+
+    def _merge_modes(self, before: State, *states: State) -> State:
+        return _join_states(states)
+
+    def constant(self, test: ir.Expr) -> bool | None:
+        if isinstance(test, ir.Const) and test.kind in ("bool", "int"):
+            return bool(test.value)
+        if isinstance(test, ir.Name) and test.id == "TYPE_CHECKING":
+            return False
+        return None
+
+    def _do_for(self, stmt: ir.For) -> None:
+        iterable = self.expr(stmt.iter)
+        self.loops.append(Loop(stmt.o, self.split_of_iter(stmt.iter, iterable)))
+        before = self.state.copy()
+        for _ in range(2 if len(self.loops) <= 2 else 1):
+            if self.state.dead:
+                break
+            self.assign(stmt.target, self.element(iterable, stmt.iter), None)
+            self.block(stmt.body)
+        self.loops.pop()
+        self.state = self._loop_exit(before)
+        self.block(stmt.orelse)
+
+    def _loop_exit(self, before: State) -> State:
+        after = self.state
+        if after.dead:
+            return before
+        if after.mode is not before.mode:
+            # A switch inside a loop that normally runs counts as thrown.
+            before.mode, before.guard = after.mode, after.guard
+        phases = dict(after.phases)
+        joined = _join_states((before, after))
+        joined.phases = phases
+        return joined
+
+    def _do_while(self, stmt: ir.While) -> None:
+        self.expr(stmt.test)
+        self.loops.append(Loop(stmt.o, ""))
+        before = self.state.copy()
+        for _ in range(2 if len(self.loops) <= 2 else 1):
+            if self.state.dead:
+                break
+            self.block(stmt.body)
+            if not self.state.dead:
+                self.expr(stmt.test)
+        self.loops.pop()
+        self.state = self._loop_exit(before)
+        self.block(stmt.orelse)
+
+    def _do_with(self, stmt: ir.With) -> None:
+        saved = (self.state.mode, self.state.guard)
+        changed = False
+        for index, item in enumerate(stmt.items):
+            value = self.expr(item.expr)
+            mode = self.entered(value)
+            if mode is not None:
+                changed = True
+                if mode is not Mode.ENTRY:
+                    self.state.mode = self.state.mode.under(mode)
+                    self.state.guard = stmt.o
+                self._record_guard(stmt, index, mode)
+            if item.target is not None:
+                inner = value if mode is None else UNKNOWN
+                self.assign(item.target, inner, None)
+        self.with_depth.append(saved)
+        self.block(stmt.body)
+        self.with_depth.pop()
+        exit_stack = any(self._is_exit_stack(item.expr) for item in stmt.items)
+        if changed or exit_stack:
+            self.state.mode, self.state.guard = saved
+
+    def _is_exit_stack(self, expr: ir.Expr) -> bool:
+        name = ir.dotted(expr.func) if isinstance(expr, ir.Call) else None
+        return name is not None and name.rpartition(".")[2] in ("ExitStack", "AsyncExitStack")
+
+    def _record_guard(self, stmt: ir.With, index: int, mode: Mode) -> None:
+        from nograd_lint.analysis.facts import walk
+
+        key = (stmt.o, index)
+        if key not in self.facts.guards and stmt.body:
+            inner = frozenset(n.o for n in walk(stmt.body))
+            self.facts.guards[key] = Guard(
+                **self.site(stmt.o), item=index, mode=mode, first=stmt.body[0].o, last=stmt.body[-1].o, inner=inner
+            )
+
+    def _do_try(self, stmt: ir.Try) -> None:
+        before = self.state.copy()
+        self.block(stmt.body)
+        self.block(stmt.orelse)
+        done = self.state
+        ends = [done]
+        for handler in stmt.handlers:
+            # Anything in the body may have happened.
+            self.state = _join_states((before.copy(), done.copy() if not done.dead else before.copy()))
+            if handler.name:
+                self.state.env[handler.name] = UNKNOWN
+            self.block(handler.body)
+            ends.append(self.state)
+        mode, guard = done.mode, done.guard
+        self.state = _join_states(ends)
+        if self.state.dead and stmt.final:
+            # Run the final block for its effects all the same.
+            self.state = before
+            self.state.mode, self.state.guard = mode, guard
+            self.block(stmt.final)
+            self.state.dead = True
+            return
+        self.block(stmt.final)
+
+    def _do_def(self, stmt: ir.Def) -> None:
+        name = f"{self.functions[-1]}.{stmt.name}" if self.functions[-1] != MODULE else stmt.name
+        for decorator in stmt.decorators:
+            self.expr(decorator)
+        self.facts.functions[stmt.o] = name
+        if self.unit == MODULE:
+            return
+        mode: Mode | None = None
+        for decorator in stmt.decorators:
+            found = self.guard_of_decorator(decorator)
+            if found is not None and not stmt.is_async:
+                mode = found
+        self.nested[stmt.o] = (stmt, self.state.copy(), name)
+        self.state.env[stmt.name] = Val("func", data=(stmt, mode), name=name)
+
+    def _do_class(self, stmt: ir.Class) -> None:
+        for base in stmt.bases:
+            self.expr(base)
+        for decorator in stmt.decorators:
+            self.expr(decorator)
+        self.functions.append(f"{self.functions[-1]}.{stmt.name}" if self.functions[-1] != MODULE else stmt.name)
+        saved = dict(self.state.env)
+        self.block(stmt.body)
+        self.state.env = saved
+        self.functions.pop()
+
+    def _do_simple(self, stmt: ir.Simple) -> None:
+        for expr in stmt.exprs:
+            value = self.expr(expr)
+            if stmt.kind == "assert":
+                self.sink(value.graph, "compare", stmt.o)
+            if stmt.kind == "del" and (name := ir.dotted(expr)) is not None:
+                self.state.env[name] = UNKNOWN
+        if stmt.kind == "raise":
+            self.state.dead = True
+
+    def _do_import(self, stmt: ir.Import) -> None:
+        from nograd_lint.project.index import bound_name
+
+        if self.unit != MODULE:
+            for alias in stmt.names:
+                name = bound_name(alias)
+                self.locals[name] = alias
+                self.state.env.pop(name, None)
+
+    def _do_scope(self, stmt: ir.ScopeStmt) -> None:
+        self.globals_declared.update(stmt.names)
+
+    def _do_match(self, stmt: ir.Match) -> None:
+        subject = self.expr(stmt.subject)
+        before = self.state
+        ends = [before.copy()]
+        for case in stmt.cases:
+            self.state = before.copy()
+            for name in case.names:
+                self.state.env[name] = tensor(subject.graph)
+            if case.guard is not None:
+                self.expr(case.guard)
+            self.block(case.body)
+            ends.append(self.state)
+        self.state = _join_states(ends)
+
+    # --- assignment ---------------------------------------------------------------------------------------------------
+
+    def assign(self, target: ir.Expr, value: Val, source: ir.Expr | None) -> None:
+        if isinstance(target, ir.Name):
+            self.state.env[target.id] = self._named(value, target.id)
+            for key in [k for k in self.state.env if k.startswith(target.id + ".")]:
+                del self.state.env[key]
+            self.state.phases.pop(target.id, None)
+        elif isinstance(target, ir.Attr):
+            base = self.expr(target.value)
+            self._assign_attribute(target, base, value, source)
+        elif isinstance(target, ir.Seq):
+            self._unpack(target.items, value)
+        elif isinstance(target, ir.Star):
+            self.assign(target.value, tensor(value.graph), None)
+        elif isinstance(target, ir.Sub):
+            self.expr(target)
+            name = ir.dotted(target.value)
+            if value.graph and name is not None:
+                old = self.state.env.get(name, UNKNOWN)
+                self.state.env[name] = old.with_graph(old.graph | value.graph)
+            if value.graph:
+                self.keep(value.graph, target.value, "store", target.o)
+
+    def _assign_attribute(self, target: ir.Attr, base: Val, value: Val, source: ir.Expr | None) -> None:
+        name = ir.dotted(target)
+        if target.attr == "requires_grad" and isinstance(source, ir.Const):
+            self.requires_grad(target.value, base, bool(source.value), target.o)
+            return
+        if target.attr == "data" or target.attr == "grad":
+            return
+        if name is not None:
+            self.state.env[name] = self._named(value, name)
+            if value.graph and base.kind != "func":
+                self.sink(value.graph, "attr", target.o)
+
+    def _named(self, value: Val, name: str) -> Val:
+        if not value.name and (value.kind or value.model or value.graph):
+            return msgspec.structs.replace(value, name=name)
+        return value
+
+    def _unpack(self, targets: Sequence[ir.Expr], value: Val) -> None:
+        items = value.items
+        star = any(isinstance(t, ir.Star) for t in targets)
+        for i, target in enumerate(targets):
+            if items is not None and len(items) == len(targets) and not star:
+                self.assign(target, items[i], None)
+            elif value.kind in ("batch", "loader"):
+                self.assign(target, Val("batch", data=value.data, graph=value.graph), None)
+            else:
+                self.assign(target, tensor(value.graph), None)
+
+    # --- iteration ----------------------------------------------------------------------------------------------------
+
+    def element(self, iterable: Val, source: ir.Expr) -> Val:
+        if iterable.items is not None:
+            return join(iterable.items)
+        if iterable.kind in ("loader", "batch"):
+            return Val("batch", data=iterable.data, graph=iterable.graph)
+        if iterable.kind == "params":
+            return Val("param", name=iterable.name)
+        return tensor(iterable.graph)
+
+    def split_of_iter(self, expr: ir.Expr, value: Val) -> str:
+        """Whether a loop goes over evaluation or training data, judged by what it iterates."""
+        if value.kind in ("loader", "batch") and value.data:
+            return str(value.data)
+        found = {split_of(name) for name in _loader_names(expr)} - {""}
+        return found.pop() if len(found) == 1 else ""
+
+    # --- expressions --------------------------------------------------------------------------------------------------
+
+    def expr(self, node: ir.Expr) -> Val:
+        value = _EXPRESSIONS[type(node)](self, node)
+        self.facts.values[node.o] = value
+        return value
+
+    def _name(self, node: ir.Name) -> Val:
+        value = self.state.env.get(node.id)
+        if value is None or node.id in self.globals_declared and value is UNKNOWN:
+            value = self._global(node.id)
+            if value.symbol is not None:
+                self.facts.symbols[node.o] = value.symbol
+        return self.enrich(value, node.id)
+
+    def _global(self, name: str) -> Val:
+        symbol = self.project.resolve(self.path, name, self.locals)
+        if symbol is None:
+            return Val(name=name)
+        if symbol.kind == "global":
+            return self.world.global_value(symbol, self.depth) if self.unit != MODULE else Val(name=name)
+        if symbol.kind == "external":
+            return Val(symbol=symbol, name=name)
+        return Val(symbol=symbol, name=name)
+
+    def enrich(self, value: Val, name: str) -> Val:
+        """Add what the name, and the methods called on it elsewhere, say about a value."""
+        if value.kind or value.symbol is not None or value.model >= 2 or any(t >= 0 for t in value.graph):
+            return value
+        if name.startswith("self."):
+            start, end = self.class_extent
+        elif name.partition(".")[0] in self.state.env or self.unit == MODULE:
+            start, end = self.extent
+        else:
+            start, end = 0, len(self.file.data)
+        hints = self.file.hinted(name, start, end)
+        level = value.model
+        by_name = model_by_name(name)
+        if hints & _SURE_HINTS:
+            level = 3 if "eval" in hints or by_name else 2
+        elif "train" in hints and by_name:
+            level = 3
+        elif by_name:
+            level = max(level, 2 if hints else 1)
+        if not level:
+            return value
+        return msgspec.structs.replace(value, model=level, name=name)
+
+    def _attr(self, node: ir.Attr) -> Val:
+        name = ir.dotted(node)
+        if name is not None and name in self.state.env:
+            self.expr(node.value)
+            return self.enrich(self.state.env[name], name)
+        base = self.expr(node.value)
+        value = self.attribute(base, node.attr, name or "")
+        if value.symbol is not None:
+            self.facts.symbols[node.o] = value.symbol
+        if base.graph and node.attr == "data":
+            self.sink(base.graph, "detach", node.o)
+        return self.enrich(value, name) if name is not None else value
+
+    def attribute(self, base: Val, attr: str, name: str) -> Val:
+        symbol = base.symbol
+        if symbol is not None:
+            found = self.world.member(symbol, attr)
+            if found is not None:
+                if found.kind == "global":
+                    return self.world.global_value(found, self.depth)
+                return Val(symbol=found, name=name, kind="bound" if symbol.kind == "class" and found.kind == "function" else "",
+                           data=None)
+            return Val(name=name)
+        if base.cls is not None:
+            value = self.world.attribute(base.cls, attr, self.depth)
+            if value is not None:
+                if value.kind == "bound":
+                    return msgspec.structs.replace(value, data=base, name=name)
+                return msgspec.structs.replace(value, name=name, frozen=value.frozen or base.frozen)
+        if attr == "data" or attr in _PLAIN_ATTRIBUTES:
+            return UNKNOWN
+        if base.model and base.kind != "self":
+            by_name = model_by_name(attr)
+            return Val(model=min(base.model, 2) if by_name else 0, name=name, frozen=base.frozen, data=None)
+        if base.kind in ("loader", "batch"):
+            return Val("batch", data=base.data, graph=base.graph) if base.kind == "batch" else Val(name=name)
+        if base.kind == "leaf":
+            return UNKNOWN
+        return Val(name=name, graph=base.graph)
+
+    def _const(self, node: ir.Const) -> Val:
+        return Val("const", data=node.value) if node.kind in ("bool", "none") else NUMBER
+
+    def _sub(self, node: ir.Sub) -> Val:
+        base = self.expr(node.value)
+        for index in node.index:
+            self.expr(index)
+        if base.items is not None and len(node.index) == 1:
+            at = node.index[0]
+            if isinstance(at, ir.Const) and isinstance(at.value, int) and -len(base.items) <= at.value < len(base.items):
+                return base.items[at.value]
+        if base.kind in ("batch", "loader"):
+            return Val("batch", data=base.data, graph=base.graph)
+        name = ir.dotted(node.value) or base.name
+        if base.symbol is None and not base.graph:
+            split = ""
+            for index in node.index:
+                if isinstance(index, ir.Const) and index.kind == "str":
+                    split = split or split_of(str(index.value))
+            if name and loader_by_name(name):
+                return Val("loader", data=split or split_of(name))
+            return self.enrich(Val(model=min(base.model, 2)), f"{name}[]") if base.model else UNKNOWN
+        return tensor(base.graph)
+
+    def _slice(self, node: ir.Slice) -> Val:
+        for part in node.parts:
+            if part is not None:
+                self.expr(part)
+        return UNKNOWN
+
+    def _bin(self, node: ir.Bin) -> Val:
+        left, right = self.expr(node.left), self.expr(node.right)
+        graph = left.graph | right.graph
+        if graph:
+            return tensor(graph)
+        return left if left == right else UNKNOWN
+
+    def _bool(self, node: ir.Bool) -> Val:
+        values = [self.expr(v) for v in node.values]
+        if any(v.kind == "guard" for v in values):
+            # ``a and b`` enters only its last operand, ``a or b`` only its first.
+            return values[-1] if node.op == "and" else values[0]
+        return join(values)
+
+    def _unary(self, node: ir.Unary) -> Val:
+        value = self.expr(node.operand)
+        if node.op == "not":
+            self.sink(value.graph, "compare", node.o)
+            return Val("const", data=not value.data) if value.kind == "const" else UNKNOWN
+        return tensor(value.graph)
+
+    def _compare(self, node: ir.Compare) -> Val:
+        for expr in (node.left, *node.rights):
+            self.sink(self.expr(expr).graph, "compare", node.o)
+        return UNKNOWN
+
+    def _ifexp(self, node: ir.IfExp) -> Val:
+        self.expr(node.test)
+        body, orelse = self.expr(node.body), self.expr(node.orelse)
+        return join((body, orelse))
+
+    def _lambda(self, node: ir.Lambda) -> Val:
+        name = f"{self.functions[-1]}.<lambda>" if self.functions[-1] != MODULE else "<lambda>"
+        self.nested[node.o] = (node, self.state.copy(), self.functions[-1])
+        self.facts.functions[node.o] = name
+        return Val("func", data=(node, None), name=name)
+
+    def _comp(self, node: ir.Comp) -> Val:
+        saved = self.state.env
+        self.state.env = dict(saved)
+        loops = len(self.loops)
+        for generator in node.generators:
+            iterable = self.expr(generator.iter)
+            self.loops.append(Loop(node.o, self.split_of_iter(generator.iter, iterable)))
+            self.assign(generator.target, self.element(iterable, generator.iter), None)
+            for test in generator.ifs:
+                self.expr(test)
+        value = self.expr(node.elt)
+        if node.value is not None:
+            value = self.expr(node.value)
+        del self.loops[loops:]
+        self.state.env = saved
+        if value.kind in ("loader", "batch") or value.model:
+            return msgspec.structs.replace(value, name="")
+        return Val("container", graph=value.graph) if value.graph else UNKNOWN
+
+    def _seq(self, node: ir.Seq) -> Val:
+        items = tuple(self.expr(item) for item in node.items)
+        graph = NOTHING.union(*(i.graph for i in items)) if items else NOTHING
+        if any(isinstance(item, ir.Star) for item in node.items) or not items:
+            return Val("container", graph=graph)
+        if node.kind == "tuple" or len(items) <= 4:
+            return Val("container", graph=graph, items=items)
+        return Val("container", graph=graph)
+
+    def _dict(self, node: ir.Dict) -> Val:
+        graph = NOTHING
+        values = []
+        for key in node.keys:
+            if key is not None:
+                self.expr(key)
+        for item in node.values:
+            value = self.expr(item)
+            values.append(value)
+            graph |= value.graph
+        if values and all(v.model for v in values):
+            return join(values)
+        return Val("container", graph=graph)
+
+    def _star(self, node: ir.Star) -> Val:
+        return self.expr(node.value)
+
+    def _await(self, node: ir.Await) -> Val:
+        return self.expr(node.value)
+
+    def _yield(self, node: ir.Yield) -> Val:
+        if node.value is not None:
+            value = self.expr(node.value)
+            self.sink(value.graph, "yield", node.o)
+            self.returned[-1].append(tensor(value.graph))
+        return UNKNOWN
+
+    def _walrus(self, node: ir.Walrus) -> Val:
+        value = self.expr(node.value)
+        self.assign(node.target, value, node.value)
+        return value
+
+    def _fstr(self, node: ir.FStr) -> Val:
+        for item in node.values:
+            self.sink(self.expr(item).graph, "print", node.o)
+        return Val("const", data="")
+
+    # --- sinks --------------------------------------------------------------------------------------------------------
+
+    def sink(self, graph: frozenset[int], kind: str, node: int) -> None:
+        for forward in graph:
+            nodes = self.facts.sinks.setdefault(forward, {}).setdefault(kind, [])
+            if node not in nodes:
+                nodes.append(node)
+
+    def keep(self, graph: frozenset[int], target: ir.Expr, kind: str, node: int) -> None:
+        """A container or a sum takes up tensors; across batches where it was made outside the forward's loop."""
+        name = ir.dotted(target) or ""
+        self.sink(graph, kind, node)
+        if not self.loops or not name:
+            return
+        for token in graph:
+            forward = self.facts.forwards.get(token)
+            if forward is None:
+                continue
+            shared = [loop for loop in self.loops if loop in forward.loops]
+            if shared and self.made_outside(name, shared[-1].node):
+                kept = self.facts.kept.setdefault(token, [])
+                if (node, name) not in kept:
+                    kept.append((node, name))
+
+    def made_outside(self, name: str, loop: int) -> bool:
+        """Nothing inside the loop makes the object anew."""
+        return name not in self._assigned_in(loop)
+
+    def _assigned_in(self, loop: int) -> frozenset[str]:
+        cache = self.__dict__.setdefault("_assigned", {})
+        if loop not in cache:
+            cache[loop] = frozenset(_plain_assignments(self.facts.body, loop))
+        found: frozenset[str] = cache[loop]
+        return found
+
+
+def _plain_assignments(body: ir.Unit, loop: int) -> Iterable[str]:
+    from nograd_lint.analysis.facts import walk
+
+    for node in walk(body.body):
+        if node.o == loop and isinstance(node, (ir.For, ir.While)):
+            for inner in walk(node.body):
+                if isinstance(inner, ir.Assign) and inner.value is not None:
+                    fresh = not any(
+                        isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) in {ir.dotted(t) for t in inner.targets}
+                        for n in walk(inner.value)
+                    )
+                    for target in inner.targets:
+                        name = ir.dotted(target)
+                        if name is not None and fresh:
+                            yield name
+
+
+def _loader_names(expr: ir.Expr) -> Iterable[str]:
+    """Names that an iterable is made of; arguments of ``enumerate``, ``tqdm``, ``zip`` and the like are looked into."""
+    if isinstance(expr, ir.Name):
+        yield expr.id
+    elif isinstance(expr, ir.Attr):
+        yield expr.attr
+        base = ir.dotted(expr.value)
+        if base is not None and base != "self":
+            yield base
+    elif isinstance(expr, ir.Call):
+        name = ir.dotted(expr.func)
+        last = (name or "").rpartition(".")[2]
+        if last and last not in ("enumerate", "zip", "iter", "range", "len", "list", "reversed", "map", "filter", "sorted"):
+            yield last
+            if isinstance(expr.func, ir.Attr):
+                yield from _loader_names(expr.func.value)
+        for arg in expr.args[:2]:
+            yield from _loader_names(arg)
+        for _, value in expr.keywords:
+            if isinstance(value, ir.Const) and value.kind == "str":
+                yield str(value.value)
+    elif isinstance(expr, ir.Sub):
+        yield from _loader_names(expr.value)
+        for index in expr.index:
+            if isinstance(index, ir.Const) and index.kind == "str":
+                yield str(index.value)
+    elif isinstance(expr, ir.Star):
+        yield from _loader_names(expr.value)
+
+
+_STATEMENTS: dict[type, Any] = {
+    ir.ExprStmt: Interp._do_expr,
+    ir.Assign: Interp._do_assign,
+    ir.Aug: Interp._do_aug,
+    ir.Return: Interp._do_return,
+    ir.If: Interp._do_if,
+    ir.For: Interp._do_for,
+    ir.While: Interp._do_while,
+    ir.With: Interp._do_with,
+    ir.Try: Interp._do_try,
+    ir.Def: Interp._do_def,
+    ir.Class: Interp._do_class,
+    ir.Simple: Interp._do_simple,
+    ir.Import: Interp._do_import,
+    ir.ScopeStmt: Interp._do_scope,
+    ir.Match: Interp._do_match,
+}
+_EXPRESSIONS: dict[type, Any] = {
+    ir.Name: Interp._name,
+    ir.Attr: Interp._attr,
+    ir.Call: Calls.call,
+    ir.Const: Interp._const,
+    ir.Sub: Interp._sub,
+    ir.Slice: Interp._slice,
+    ir.Bin: Interp._bin,
+    ir.Bool: Interp._bool,
+    ir.Unary: Interp._unary,
+    ir.Compare: Interp._compare,
+    ir.IfExp: Interp._ifexp,
+    ir.Lambda: Interp._lambda,
+    ir.Comp: Interp._comp,
+    ir.Seq: Interp._seq,
+    ir.Dict: Interp._dict,
+    ir.Star: Interp._star,
+    ir.Await: Interp._await,
+    ir.Yield: Interp._yield,
+    ir.Walrus: Interp._walrus,
+    ir.FStr: Interp._fstr,
+}
+__all__ = ["CallSite", "Interp", "Site", "State", "Switch"]

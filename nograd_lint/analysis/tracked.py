@@ -1,0 +1,288 @@
+"""The question behind NGL101 to NGL104: which forwards are evaluation, tracked, and asked for no gradient?"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nograd_lint.analysis.facts import Facts, Forward, walk
+from nograd_lint.analysis.values import Mode, evaluation_by_name, words
+from nograd_lint.diagnostics import Confidence
+from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.syntax import ir
+
+if TYPE_CHECKING:
+    from nograd_lint.project.summaries import Entry, World
+
+_DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric")
+_ESCAPES = ("return", "yield", "attr", "stored")
+_TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|timm|fairseq|allennlp|fastai")
+
+
+class Tracked(msgspec.Struct, frozen=True):
+    """A run of statements that evaluates with gradient tracking on."""
+
+    code: str
+    forwards: tuple[int, ...]  # ordinals, in order
+    confidence: Confidence
+    function: str
+    region: tuple[int, int]
+    notes: tuple[tuple[str, int], ...]  # evidence within the unit: text, ordinal
+    kept: tuple[tuple[int, str], ...]
+    whole: Symbol | None  # set where the whole function is evaluation, so that a decorator fits
+    safe: bool  # no gradient demand can come from anywhere
+    why_unsafe: str
+    ways: tuple[tuple[str, str, int, str], ...] = ()  # a way in with gradients on
+
+
+class _Candidate(msgspec.Struct):
+    forward: Forward
+    points: int
+    notes: list[tuple[str, int]]
+    escapes: bool
+    confidence: Confidence
+    why_unsafe: str
+
+
+def tracked(world: World, facts: Facts) -> list[Tracked]:
+    """All tracked evaluations of a unit, best evidence first decides the confidence."""
+    key = (facts.path, facts.unit)
+    memo: dict[tuple[str, str], list[Tracked]] = world.__dict__.setdefault("_tracked", {})
+    if key not in memo:
+        memo[key] = []  # recursion: a function in the making is not reported by its callees
+        memo[key] = _find(world, facts)
+    return memo[key]
+
+
+def _find(world: World, facts: Facts) -> list[Tracked]:
+    if not facts.forwards:
+        return []
+    symbol = Symbol("function", facts.path, facts.unit)
+    last = facts.unit.rpartition(".")[2].partition("#")[0]
+    if facts.is_module_class and last in ("forward", "__call__") and not facts.evals:
+        return []
+    hook = facts.hook
+    if hook is not None and (Mode(hook.mode).off or hook.demand):
+        return []
+    entry = world.entry(symbol) if facts.unit != MODULE else None
+    if entry is not None and entry.ways and any(w.mode.off or w.mode is Mode.DYNAMIC for w in entry.ways):
+        # Where some callers hold the guard, the others are reported at their calls.
+        return []
+    if facts.unit != MODULE and _gradients_wanted_by_callers(world, symbol):
+        return []
+    candidates = []
+    for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
+        candidate = _weigh(world, facts, forward, entry)
+        if candidate is not None:
+            candidates.append(candidate)
+    return _group(facts, candidates, entry)
+
+
+def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
+    for path, unit, site in world.callers(symbol)[0]:
+        facts = world.facts(path, unit, 1)
+        if facts is not None and "backward" in facts.sinks.get(site.node, {}):
+            return True
+    return False
+
+
+def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) -> _Candidate | None:
+    if not forward.tracked or forward.frozen or forward.leaf_input or not forward.level:
+        return None
+    sinks = facts.sinks.get(forward.node, {})
+    if "backward" in sinks:
+        return None
+    if forward.phases == {"train"}:
+        return None
+    if forward.target is not None:
+        target = world.facts(forward.target.path, forward.target.name)
+        if target is not None and target is not facts and tracked(world, target):
+            return None  # reported at its own forward
+    notes: list[tuple[str, int]] = []
+    points = 0
+    switch = _switch_note(facts, forward)
+    in_eval = forward.phases == {"eval"}
+    if in_eval:
+        points += 3
+        if switch is not None:
+            notes.append((f"`{switch[0]}` is put in eval mode", switch[1]))
+    split = {loop.split for loop in forward.loops} - {""}
+    if "train" in split and not in_eval:
+        return None
+    evaluation_loop = next((loop for loop in forward.loops if loop.split == "eval"), None)
+    if evaluation_loop is not None:
+        points += 2
+        notes.append(("goes over evaluation data", evaluation_loop.node))
+    trains = bool(facts.backwards or facts.steps)
+    if trains and not in_eval and evaluation_loop is None:
+        return None
+    by_name = 0 if _is_test(facts) else max(evaluation_by_name(forward.function), evaluation_by_name(facts.unit))
+    if facts.unit == MODULE:
+        by_name = 0
+    points += by_name
+    wrapper = not in_eval and _eval_elsewhere(world, facts, forward)
+    if wrapper:
+        points += 2
+        notes.append((f"`{forward.receiver}` is put in eval mode elsewhere", forward.node))
+    detached = [k for k in _DETACHED if k in sinks]
+    escapes = any(k in sinks for k in _ESCAPES)
+    if detached and not escapes:
+        points += 2
+    elif detached:
+        points += 1
+    if detached:
+        notes.append((_SINK_TEXT[detached[0]], sinks[detached[0]][0]))
+    if "numpy" in sinks and not wrapper:
+        # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
+        points -= 3
+    strong = in_eval or evaluation_loop is not None or wrapper
+    if not strong and (escapes or not detached or by_name < 2):
+        confidence = Confidence.LOW
+    elif escapes and not in_eval and points < 5:
+        confidence = Confidence.LOW
+    elif points >= 5:
+        confidence = Confidence.HIGH
+    elif points >= 3:
+        confidence = Confidence.MEDIUM
+    else:
+        confidence = Confidence.LOW
+    if escapes and confidence is Confidence.HIGH:
+        confidence = Confidence.MEDIUM
+    if forward.level == 1 and not (detached and points >= 4):
+        confidence = Confidence.LOW
+    if forward.level <= 2 and confidence is Confidence.HIGH and forward.level == 1:
+        confidence = Confidence.MEDIUM
+    file = world.project.file(facts.path)
+    if file is not None and _TORCH.search(file.data) is None and forward.level < 3:
+        confidence = Confidence.LOW
+    if _is_test(facts) and not in_eval and "compare" in sinks and len(detached) == 1:
+        confidence = Confidence.LOW
+    why = "its result, which carries the graph, goes to callers" if escapes else ""
+    return _Candidate(forward, points, notes, escapes, confidence, why)
+
+
+_SINK_TEXT = {
+    "item": "only a number is taken from the output",
+    "detach": "the output is detached",
+    "argmax": "only indices are taken from the output",
+    "compare": "the output is only compared",
+    "numpy": "the output becomes a NumPy array",
+    "print": "the output is only printed, logged or saved",
+    "metric": "the output goes to a metric",
+}
+
+
+def _switch_note(facts: Facts, forward: Forward) -> tuple[str, int] | None:
+    found = None
+    for node, (spelled, to, _) in sorted(facts.evals.items()):
+        if to == "eval" and node < forward.node:
+            found = (spelled, node)
+    return found
+
+
+def _is_test(facts: Facts) -> bool:
+    name = facts.unit.rpartition(".")[2]
+    base = facts.path.rpartition("/")[2]
+    return name.startswith("test") and (
+        base.startswith("test_") or base.endswith("_test.py") or "tests/" in facts.path or "test/" in facts.path
+    )
+
+
+def _eval_elsewhere(world: World, facts: Facts, forward: Forward) -> bool:
+    """The model is put in eval mode by another method of the class, or at module level, and never back."""
+    receiver = forward.receiver
+    file = world.project.file(facts.path)
+    if file is None or not receiver:
+        return False
+    if receiver.startswith("self.") and facts.cls is not None:
+        definition = file.classes.get(facts.cls.name)
+        if definition is None:
+            return False
+        parts = receiver.split(".")
+        for n in range(2, len(parts) + 1):
+            hints = file.hinted(".".join(parts[:n]), definition.start, definition.end)
+            if "eval" in hints:
+                return "train" not in hints
+        return False
+    head = receiver.partition(".")[0]
+    if facts.unit != MODULE and head in file.outline.globals:
+        hints = file.hinted(head)
+        return "eval" in hints and "train" not in hints
+    return False
+
+
+def _group(facts: Facts, candidates: list[_Candidate], entry: Entry | None) -> list[Tracked]:
+    if not candidates:
+        return []
+    training = sorted([b.node for b in facts.backwards.values()] + list(facts.steps))
+    groups: dict[tuple[str, int], list[_Candidate]] = {}
+    for candidate in candidates:
+        forward = candidate.forward
+        top = _top_statement(facts, forward, training)
+        key = (forward.function, top if training else -1)
+        groups.setdefault(key, []).append(candidate)
+    result = []
+    for (function, top), members in groups.items():
+        sure = [m for m in members if m.confidence is not Confidence.LOW] or members
+        first = sure[0]
+        best = max(sure, key=lambda m: m.confidence.rank)
+        kept = tuple(k for m in sure for k in facts.kept.get(m.forward.node, ()))
+        tops = [_top_statement(facts, m.forward, training) for m in sure]
+        region = (min(tops), max(tops)) if not training else (top, top)
+        if facts.unit == MODULE:
+            code = "NGL103"
+        elif training:
+            code = "NGL102"
+        else:
+            code = "NGL101"
+        if kept:
+            code = "NGL104"
+        notes: dict[tuple[str, int], None] = {}
+        for m in sure:
+            for note in m.notes:
+                notes.setdefault(note)
+        root = facts.body.root
+        whole = None
+        if root is not None and not training and function == facts.unit and not root.is_async and not root.is_generator:
+            whole = Symbol("function", facts.path, facts.unit)
+        unsafe = next((m.why_unsafe for m in sure if m.why_unsafe), "")
+        way = next((w.steps for w in entry.ways), ()) if entry is not None else ()
+        result.append(
+            Tracked(
+                code,
+                tuple(m.forward.node for m in sure),
+                best.confidence,
+                function,
+                region,
+                tuple(notes),
+                kept,
+                whole,
+                not unsafe and first.confidence is Confidence.HIGH,
+                unsafe,
+                way,
+            )
+        )
+    return sorted(result, key=lambda t: t.forwards[0])
+
+
+def _top_statement(facts: Facts, forward: Forward, training: list[int]) -> int:
+    """The outermost statement around a forward that holds no training."""
+    for stmt in forward.stmts:
+        if not any(stmt <= t for t in training) or not _holds(facts, stmt, training):
+            return stmt
+    return forward.stmt
+
+
+def _holds(facts: Facts, stmt: int, nodes: list[int]) -> bool:
+    cache: dict[int, int] = facts.__dict__.setdefault("_extents", {})
+    if not cache:
+        for node in walk(facts.body.body):
+            if isinstance(node, (ir.For, ir.While, ir.If, ir.With, ir.Try, ir.Def, ir.Class, ir.Match)):
+                cache[node.o] = max(n.o for n in walk(node))
+    last = cache.get(stmt, stmt)
+    return any(stmt <= n <= last for n in nodes)
+
+
+__all__ = ["Tracked", "tracked", "words"]

@@ -1,0 +1,174 @@
+"""What a rule sees of a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from nograd_lint.analysis.facts import Facts, walk
+from nograd_lint.project.index import MODULE
+from nograd_lint.rules._base import Note, Place
+from nograd_lint.syntax import ir
+
+if TYPE_CHECKING:
+    from nograd_lint.project.index import Symbol
+    from nograd_lint.project.summaries import World
+
+T = TypeVar("T", bound=ir.Node)
+
+GUARDS = ("torch.no_grad", "torch.inference_mode", "torch.enable_grad", "torch.set_grad_enabled")
+DISABLING = ("torch.no_grad", "torch.inference_mode")
+
+
+class UnitContext:
+    """A unit, its facts, and the project around it.
+
+    Attributes:
+        target_torch: oldest PyTorch the project supports as (major, minor); None means the newest.
+    """
+
+    def __init__(self, world: World, facts: Facts, target_torch: tuple[int, ...] | None = None) -> None:
+        self.world = world
+        self.facts = facts
+        self.path = facts.path
+        self.unit = facts.unit
+        self.target_torch = target_torch
+
+    @property
+    def is_module(self) -> bool:
+        return self.unit == MODULE
+
+    @property
+    def root(self) -> ir.Def | None:
+        return self.facts.body.root if not self.is_module else None
+
+    @cached_property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """Every node of the unit in ordinal order (parents before children)."""
+        return tuple(walk(self.facts.body.body))
+
+    @cached_property
+    def by_ordinal(self) -> dict[int, ir.Node]:
+        return {n.o: n for n in self.nodes}
+
+    def all(self, kind: type[T]) -> Iterator[T]:
+        return (n for n in self.nodes if isinstance(n, kind))
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[ir.Stmt, ...], ...]:
+        """Every run of sibling statements, outermost first."""
+        found: list[tuple[ir.Stmt, ...]] = []
+        if self.facts.body.body:
+            found.append(self.facts.body.body)
+        for node in self.nodes:
+            for name in ("body", "orelse", "final"):
+                value = getattr(node, name, None)
+                if isinstance(value, tuple) and value and isinstance(value[0], ir.Node):
+                    found.append(value)
+            if isinstance(node, ir.Try):
+                found.extend(h.body for h in node.handlers)
+            elif isinstance(node, ir.Match):
+                found.extend(c.body for c in node.cases)
+        return tuple(found)
+
+    @cached_property
+    def parent_statement(self) -> dict[int, int]:
+        """Ordinal of every node → ordinal of the innermost statement it belongs to (itself, for a statement)."""
+        statements = {s.o for block in self.blocks for s in block}
+        result: dict[int, int] = {}
+
+        def visit(node: ir.Node, current: int) -> None:
+            if node.o in statements:
+                current = node.o
+            result[node.o] = current
+            for child in _children(node):
+                visit(child, current)
+
+        for stmt in self.facts.body.body:
+            visit(stmt, stmt.o)
+        return result
+
+    @cached_property
+    def enclosing(self) -> dict[int, str]:
+        """Ordinal of every node → qualified name of the function around it."""
+        result: dict[int, str] = {}
+
+        def visit(node: ir.Node, name: str) -> None:
+            result[node.o] = name
+            inner = name
+            if isinstance(node, ir.Def) and node is not self.root:
+                inner = self.facts.functions.get(node.o, f"{name}.{node.name}" if name != MODULE else node.name)
+            elif isinstance(node, ir.Class):
+                inner = f"{name}.{node.name}" if name != MODULE else node.name
+            for child in _children(node):
+                visit(child, inner)
+
+        for stmt in self.facts.body.body:
+            visit(stmt, self.unit)
+        return result
+
+    def resolve(self, expr: ir.Expr | None) -> str | None:
+        """The canonical dotted name of what an expression refers to outside the project (``torch.no_grad``).
+
+        Works for names under any alias, also in code that the analysis did not reach.
+        """
+        if expr is None:
+            return None
+        found = self.facts.resolve(expr)
+        if found is not None:
+            return found
+        dotted = ir.dotted(expr)
+        if dotted is None or dotted.partition(".")[0] in self.facts.env:
+            return None
+        symbol = self.symbol(expr)
+        return symbol.name if symbol is not None and symbol.kind == "external" else None
+
+    def symbol(self, expr: ir.Expr | None) -> Symbol | None:
+        """What an expression refers to: a function or class of the project, or an external name."""
+        if expr is None:
+            return None
+        found = self.facts.symbols.get(expr.o)
+        if found is not None:
+            return found
+        dotted = ir.dotted(expr)
+        return self.world.project.resolve(self.path, dotted, self.local_imports) if dotted is not None else None
+
+    @cached_property
+    def local_imports(self) -> dict[str, ir.Alias]:
+        from nograd_lint.project.index import bound_name
+
+        if self.is_module:
+            return {}
+        return {bound_name(a): a for stmt in self.all(ir.Import) for a in stmt.names}
+
+    @cached_property
+    def yields_and_awaits(self) -> frozenset[int]:
+        return frozenset(n.o for n in self.nodes if isinstance(n, (ir.Yield, ir.Await)))
+
+    def end_of(self, node: int) -> int:
+        """The last ordinal inside a node."""
+        found = self.by_ordinal.get(node)
+        return max((n.o for n in walk(found)), default=node) if found is not None else node
+
+    def note(self, message: str, node: int) -> Note:
+        return Note(message, Place(self.path, self.unit, node))
+
+    def note_at(self, message: str, path: str, unit: str, node: int) -> Note:
+        return Note(message, Place(path, unit, node))
+
+
+def _children(node: object) -> Iterator[ir.Node]:
+    """Direct child nodes, through the plain structures in between."""
+    for field in getattr(node, "__struct_fields__", ()):
+        yield from _nodes(getattr(node, field))
+
+
+def _nodes(value: object) -> Iterator[ir.Node]:
+    if isinstance(value, ir.Node):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _nodes(item)
+    elif hasattr(value, "__struct_fields__"):
+        yield from _children(value)

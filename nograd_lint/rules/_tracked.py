@@ -1,0 +1,60 @@
+"""What NGL101 to NGL104 share: a finding for a tracked evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nograd_lint.analysis.tracked import Tracked, tracked
+from nograd_lint.diagnostics import Applicability
+from nograd_lint.project.index import MODULE
+from nograd_lint.rules._base import Decorate, Finding, FixPlan, Note, Wrap
+
+if TYPE_CHECKING:
+    from nograd_lint.rules._context import UnitContext
+
+
+def findings(unit: UnitContext, code: str, what: str) -> Iterator[Finding]:
+    """Findings of one code; ``what`` completes "`model(x)` …"."""
+    for found in tracked(unit.world, unit.facts):
+        if found.code == code:
+            yield _finding(unit, found, what)
+
+
+def _finding(unit: UnitContext, found: Tracked, what: str) -> Finding:
+    first = unit.facts.forwards[found.forwards[0]]
+    notes = [Note(text, unit.note("", node).place) for text, node in found.notes]
+    notes += [unit.note(f"`{name}` keeps the graph of every batch", node) for node, name in found.kept]
+    for path, name, node, _ in found.ways:
+        place = "module level" if name == MODULE else f"`{name}`"
+        notes.append(unit.note_at(f"called from {place} with gradients on", path, name, node))
+    if len(found.forwards) > 1:
+        notes.append(unit.note(f"{len(found.forwards)} forwards in this region", found.forwards[1]))
+    spelled = first.name or first.receiver or "the model"
+    message = what.format(function=_shown(found.function), model=f"`{spelled}(...)`")
+    return Finding(
+        node=found.forwards[0],
+        message=message,
+        confidence=found.confidence,
+        notes=tuple(notes),
+        region=found.region,
+        fix=_fix(unit, found),
+        function=found.function if found.function != unit.unit else None,
+    )
+
+
+def _shown(function: str) -> str:
+    return "the script" if function == MODULE else f"`{function.partition('#')[0]}`"
+
+
+def _fix(unit: UnitContext, found: Tracked) -> FixPlan | None:
+    root = unit.root
+    applicability = Applicability.SAFE if found.safe else Applicability.UNSAFE
+    reason = "nothing asks for a gradient of these outputs" if found.safe else (
+        found.why_unsafe or "somebody may still want a gradient of these outputs"
+    )
+    if found.whole is not None and root is not None:
+        return FixPlan("Decorate the function with `torch.no_grad()`", applicability, (Decorate(root.o),), reason)
+    if any(node in unit.yields_and_awaits for node in range(found.region[0], unit.end_of(found.region[1]) + 1)):
+        return None
+    return FixPlan("Put the forward under `torch.no_grad()`", applicability, (Wrap(*found.region),), reason)
