@@ -1,0 +1,32 @@
+"""Plans of fixes for tests: nodes are named by the source that they begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nograd_lint.diagnostics import Applicability
+from nograd_lint.fixes.build import build_fix
+from nograd_lint.fixes.draft import Lines, apply_edits
+from nograd_lint.rules._base import Action, FixPlan
+from nograd_lint.syntax.lower import spans
+
+
+def plan(*actions: Action) -> FixPlan:
+    return FixPlan("do it", Applicability.SAFE, actions)
+
+
+def ordinal(text: str, snippet: str, nth: int = 0) -> int:
+    """The outermost node whose source begins with ``snippet``."""
+    lines = Lines(text)
+    found: dict[int, int] = {}
+    for number, span in enumerate(spans(text)):
+        start = lines.offset(span.start)
+        if text.startswith(snippet, start):
+            found.setdefault(start, number)
+    return [found[start] for start in sorted(found)][nth]
+
+
+def fixed(text: str, *actions: Callable[[str], Action]) -> str | None:
+    """The text with a plan carried out; each action is made from the text, so that it can look up its nodes."""
+    fix = build_fix(text, spans(text), plan(*(action(text) for action in actions)))
+    return None if fix is None else apply_edits(text, fix.edits)
