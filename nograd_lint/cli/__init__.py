@@ -102,7 +102,7 @@ def run(args: list[str] | None = None) -> int:
         return end.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        hint = f"; see `{context.command_path} --help`" if context is not None else ""
         complain(" ".join(error.format_message().split()).rstrip(".") + hint)
         return USAGE
     except (KeyboardInterrupt, click.Abort):

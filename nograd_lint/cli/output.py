@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,17 +24,18 @@ def wants_color(choice: str, *, to_file: bool = False) -> bool:
     return not to_file and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def write(text: str, *, color: bool = False, machine: bool = False) -> None:
+def write(text: str, *, color: bool = False, machine: bool = False, err: bool = False) -> None:
     """Print a report. Formats for machines are UTF-8 whatever the locale says."""
+    stream = sys.stderr if err else sys.stdout
     if machine:
-        stream = click.get_binary_stream("stdout")
-        stream.write(text.encode("utf-8", "replace"))
         stream.flush()
+        stream.buffer.write(text.encode("utf-8", "replace"))
+        stream.buffer.flush()
         return
-    reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
-    if callable(reconfigure):
-        reconfigure(errors="backslashreplace")  # an excerpt may hold what the terminal's encoding lacks
-    click.echo(text, nl=False, color=color)
+    # An excerpt may hold what the terminal's encoding lacks.
+    encoding = stream.encoding or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, nl=False, color=color)
+    stream.flush()
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,11 +53,11 @@ def rule(rules: tuple[str, ...], everything: bool, output_format: str, color: st
     return 0
 
 
-def _find(word: str, known: dict[str, Rule]) -> Rule:
+def _find(word: str, known: Mapping[str, Rule]) -> Rule:
     from nograd_lint.rules import registry
     from nograd_lint.settings import did_you_mean
 
-    found = registry.find(word) or registry.find(word.upper())
+    found = registry.find(word)
     if found is None:
         hint = did_you_mean(word, [*known, *(one.name for one in known.values())])
         raise Failure(f"unknown rule `{word}`{hint}")
@@ -80,7 +81,7 @@ def _record(one: Rule) -> dict[str, Any]:
     }
 
 
-def _table(known: dict[str, Rule], colored: bool) -> str:
+def _table(known: Mapping[str, Rule], colored: bool) -> str:
     from nograd_lint.report.summary import SEVERITY_COLORS, paint
 
     width = max((len(one.name) for one in known.values()), default=0)

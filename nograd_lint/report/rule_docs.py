@@ -52,14 +52,22 @@ def text(rule: Rule, *, color: bool = False) -> str:
         if fence:
             in_code = not in_code
             if fence[1]:
+                _paragraph(lines)
                 lines += [paint(_CAPTIONS[fence[1]], color, dim=True), ""]
             elif not in_code:
                 lines.append("")
         elif in_code:
             lines.append(f"    {line}".rstrip())
         elif line.startswith("#"):
-            lines.append(paint(line.lstrip("# ").upper() if not color else line.lstrip("# "), color, bold=True))
-        else:
-            lines.append(line)
-    joined = "\n".join(line.rstrip() for line in lines).strip()
-    return re.sub(r"\n{3,}", "\n\n", joined) + "\n"
+            _paragraph(lines)
+            title = line.lstrip("# ")
+            lines.append(paint(title, color, bold=True) if color else title.upper())
+        elif line.strip() or (lines and lines[-1]):
+            lines.append(line.rstrip())
+    return "\n".join(lines).strip() + "\n"
+
+
+def _paragraph(lines: list[str]) -> None:
+    """Have a blank line before what comes next."""
+    if lines and lines[-1]:
+        lines.append("")

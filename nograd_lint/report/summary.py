@@ -44,8 +44,9 @@ def summary(run: Run) -> list[str]:
     total = len(run.diagnostics)
     fixed = f"Fixed {count(run.fixed, 'diagnostic')}. " if run.fixed else ""
     if not total:
-        checked = count(len(run.results), "file")
-        text = f"{fixed}No diagnostics in {checked}" if run.results else f"{fixed}No Python files to check"
+        if not run.results:
+            return [] if run.all_problems else [_color_summary(run, "No Python files to check.")]
+        text = f"{fixed}No diagnostics in {count(len(run.results), 'file')}"
         return [_color_summary(run, text + _hidden(run) + ".")]
     kinds = [(run.count(severity), severity.value) for severity in Severity]
     by_severity = ", ".join(count(number, "info", "infos") if kind == "info" else count(number, kind)
