@@ -40,28 +40,14 @@ def write(text: str, *, color: bool = False, machine: bool = False, err: bool = 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write all of a file or nothing: a reader never sees half of it, and an error leaves the old one."""
-    import tempfile
+    from nograd_lint.source.files import os_reason
+    from nograd_lint.source.write import write_atomically
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stderr
             path.write_bytes(content)
-            return
-        path = path.resolve()  # a link stays one
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())  # noqa: PTH101
-            os.replace(temporary, path)  # noqa: PTH105
-        except BaseException:
-            os.unlink(temporary)  # noqa: PTH108
-            raise
+        else:
+            write_atomically(path, content)
     except OSError as error:
-        raise Failure(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise Failure(f"{path}: {os_reason(error)}") from None

@@ -21,10 +21,11 @@ def server(stdio: bool, tcp: bool, host: str, port: int) -> int:
     try:
         lsp = import_module("nograd_lint.lsp")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"pygls", "lsprotocol"}:
-            raise
-        raise Failure("the language server needs pygls: install it with  pip install 'nograd-lint[lsp]'") from None
-    except ImportError:
-        raise Failure("the language server is not part of this installation") from None
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"pygls", "lsprotocol"}:
+            raise Failure(f"the server needs {missing}: install it with  pip install 'nograd-lint[lsp]'") from None
+        if error.name == "nograd_lint.lsp":
+            raise Failure("the language server is not part of this installation") from None
+        raise
     lsp.serve(host=host, port=port) if tcp else lsp.serve()
     return 0

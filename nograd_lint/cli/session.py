@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from nograd_lint.baseline import BaselineError
 from nograd_lint.cli import Failure
 from nograd_lint.cli.output import FOR_PEOPLE, wants_color
 from nograd_lint.config import Resolver
@@ -78,6 +79,8 @@ class Session:
         for name in ("force_exclude", "markdown"):
             if options.get(name):
                 found[name] = True
+        if options.get("ignore_baseline"):
+            found["baseline"] = None
         for name in ("cache_dir", "baseline"):
             if options.get(name) is not None:
                 found[name] = os.path.abspath(options[name])  # noqa: PTH100 - links stay as they are
@@ -158,7 +161,7 @@ class Session:
         try:
             with Progress(enabled=not self.options.get("quiet") and not self.stdin) as progress:
                 return self.engine.check(files, contents=self.contents, progress=progress, jobs=jobs)
-        except ConfigError as error:
+        except (ConfigError, BaselineError) as error:
             raise Failure(str(error)) from None
 
     def run(self, results: Sequence[FileResult], *, fixed: int = 0) -> Run:

@@ -34,8 +34,8 @@ def _block(run: Run, diagnostic: Diagnostic, suppressed: Suppressed | None = Non
         lines.append(f"{bar}{paint('measured', color, bold=True)}: {figures}")
     if diagnostic.fix is not None:
         how = {
-            Applicability.SAFE: "safe, --fix",
-            Applicability.UNSAFE: "unsafe, --fix --unsafe-fixes",
+            Applicability.SAFE: "--fix",
+            Applicability.UNSAFE: "--fix --unsafe-fixes",
             Applicability.DISPLAY: "by hand",
         }[diagnostic.fix.applicability]
         lines.append(f"{bar}{paint('fix', color, 'cyan', bold=True)} ({how}): {plain(diagnostic.fix.message)}")

@@ -23,13 +23,13 @@ pkg/evaluate.py:8:24: NGL101 tracked-evaluation warning [high] `evaluate` runs `
   |                                ^^^^^^^^
   = pkg/evaluate.py:5:5  the model is put in evaluation mode                  | model.eval()
   = pkg/guarded.py:2:5   called with gradients on: models[0](x), 100 % of it  | y = model(x)
-  = fix (safe, --fix): put `@torch.no_grad()` above `evaluate`
+  = fix (--fix): put `@torch.no_grad()` above `evaluate`
 
 pkg/guarded.py:1:6: NGL302 guard-not-called error [medium] `torch.no_grad` is not called
   |
 1 | with torch.no_grad:
   |      ^^^^^^^^^^^^^
-  = fix (unsafe, --fix --unsafe-fixes): call it
+  = fix (--fix --unsafe-fixes): call it
 
 pkg/study.ipynb:cell 3:2:5: NGL103 tracked-inference-script info [low] this cell runs `model` with gradient tracking on
   |
@@ -37,7 +37,7 @@ pkg/study.ipynb:cell 3:2:5: NGL103 tracked-inference-script info [low] this cell
 2 | p = model(x)
   |     ^^^^^^^^
   = pkg/study.ipynb:cell 2:1:1  the model is put in evaluation mode  | model.eval()
-  = fix (safe, --fix): guard it
+  = fix (--fix): guard it
 
 Found 3 diagnostics (1 error, 1 warning, 1 info) in 3 files; \
 2 fixable with --fix, 1 more with --unsafe-fixes; 1 suppressed.
@@ -91,7 +91,7 @@ def test_measured_costs_are_told(run: Run) -> None:
 
 def test_a_file_that_has_gone_is_told_without_excerpt(run: Run, project: Path) -> None:
     (project / "pkg/guarded.py").unlink()
-    assert "[medium] `torch.no_grad` is not called\n  = fix (unsafe" in render(run, "text")
+    assert "[medium] `torch.no_grad` is not called\n  = fix (--fix --unsafe" in render(run, "text")
 
 
 def test_long_lines_are_cut_around_the_mark(project: Path) -> None:
