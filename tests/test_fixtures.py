@@ -6,6 +6,7 @@ Every line of a fixture that must be reported says so itself (``# expect: NGL101
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expectations import code_cells, expected
+from expectations import OFF_BY_DEFAULT, code_cells, expected
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "fixtures"
@@ -24,12 +25,6 @@ FILES = sorted(
     for path in FIXTURES.rglob("*")
     if path.suffix in (".py", ".ipynb") and "__pycache__" not in path.parts
 )
-
-# Off by default as long as the analysis does not reach beyond one file; the fixtures that need them select them.
-OFF_BY_DEFAULT = {"NGL105", "NGL206", "NGL207", "NGL210", "NGL305", "NGL306"}
-
-# Files whose truth depends on other files.
-NEEDS_PROJECT: dict[str, str] = {}
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 
@@ -47,7 +42,8 @@ def check(*arguments: str) -> list[dict[str, Any]]:
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
-    return json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +71,12 @@ def wanted(file: str) -> set[tuple[str, int | None, int]]:
     return {(code, None, row) for code, row in expected(path.read_text(encoding="utf-8"))}
 
 
-FILE_PARAMETERS = [
-    pytest.param(file, marks=pytest.mark.xfail(reason=NEEDS_PROJECT[file])) if file in NEEDS_PROJECT else file
-    for file in FILES
-]
-
-
-@pytest.mark.parametrize("file", FILE_PARAMETERS)
+@pytest.mark.parametrize("file", FILES)
 def test_reported_by_default(file: str, by_default: list[dict[str, Any]]) -> None:
     assert reported(by_default, file) == {place for place in wanted(file) if place[0] not in OFF_BY_DEFAULT}
 
 
-@pytest.mark.parametrize("file", FILE_PARAMETERS)
+@pytest.mark.parametrize("file", FILES)
 def test_reported_with_all_rules(file: str, with_all_rules: list[dict[str, Any]]) -> None:
     assert reported(with_all_rules, file) == wanted(file)
 
@@ -200,7 +190,7 @@ def test_wasteful_evaluation_grows_batch_by_batch_and_a_guard_changes_no_metric(
     assert guarded["printed"] == as_is["printed"]
     assert guarded["curve"] == [0] * 20
     curve = as_is["curve"]
-    steps = [after - before for before, after in zip(curve, curve[1:])]
+    steps = [after - before for before, after in itertools.pairwise(curve)]
     assert min(steps) > 4 * 2**20  # every batch adds what its forward saved
     assert max(steps) - min(steps) < 0.01 * max(steps)  # the same each time
     assert 100 * 2**20 < curve[-1] < 300 * 2**20
