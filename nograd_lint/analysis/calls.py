@@ -281,9 +281,11 @@ class Calls:
             items = tuple(self._returned_item(item, own, bound) for item in returns.items)
         if returns.kind == "param_value":
             return bound.get(returns.data, UNKNOWN)
-        for forward in own:
-            if not graph:
-                self.sink(frozenset((forward,)), "item", node.o)
+        for i, value in bound.items():
+            if value.graph and -1 - i not in returns.graph and i not in summary.escapes and i not in summary.backward_params:
+                self.sink(value.graph, "consumed", node.o)
+        if not graph:
+            self.sink(own, "consumed", node.o)
         return msgspec.structs.replace(returns, graph=graph, items=items, name=returns.name if returns.kind == "guard" else "")
 
     def _returned_item(self, item: Val, own: frozenset[int], bound: dict[int, Val]) -> Val:
@@ -493,6 +495,7 @@ class Calls:
             self.sink(receiver.graph, "detach" if forced else kind, node.o)
             return UNKNOWN
         if m in _PLAIN_METHODS:
+            self.sink(receiver.graph, "shape", node.o)
             return UNKNOWN
         if m in _TUPLE_METHODS and (node.args or node.keywords or m in ("topk", "sort")):
             first = tensor(receiver.graph)

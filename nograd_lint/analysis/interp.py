@@ -217,7 +217,9 @@ class Interp(Calls):
             self.stmts.pop()
 
     def _do_expr(self, stmt: ir.ExprStmt) -> None:
-        self.expr(stmt.value)
+        value = self.expr(stmt.value)
+        if isinstance(stmt.value, (ir.Call, ir.Await)) and value.graph:
+            self.sink(frozenset(t for t in value.graph if t == stmt.value.o), "discarded", stmt.o)
 
     def _do_assign(self, stmt: ir.Assign) -> None:
         if stmt.value is None:
@@ -442,10 +444,11 @@ class Interp(Calls):
 
     def assign(self, target: ir.Expr, value: Val, source: ir.Expr | None) -> None:
         if isinstance(target, ir.Name):
+            if value.name != target.id:
+                self.state.phases.pop(target.id, None)
             self.state.env[target.id] = self._named(value, target.id)
             for key in [k for k in self.state.env if k.startswith(target.id + ".")]:
                 del self.state.env[key]
-            self.state.phases.pop(target.id, None)
         elif isinstance(target, ir.Attr):
             base = self.expr(target.value)
             self._assign_attribute(target, base, value, source)
@@ -475,9 +478,18 @@ class Interp(Calls):
                 self.sink(value.graph, "attr", target.o)
 
     def _named(self, value: Val, name: str) -> Val:
-        if not value.name and (value.kind or value.model or value.graph):
+        if value.model and value.kind != "self" and value.name != name:
+            self._alias_phase(value.name, name)
+            return msgspec.structs.replace(value, name=name)
+        if not value.name and (value.kind or value.graph):
             return msgspec.structs.replace(value, name=name)
         return value
+
+    def _alias_phase(self, old: str, new: str) -> None:
+        """``net = model.eval()``: what was said of the one holds for the other."""
+        phases = self.state.phases
+        if old in phases:
+            phases[new] = phases[old]
 
     def _unpack(self, targets: Sequence[ir.Expr], value: Val) -> None:
         items = value.items
@@ -493,6 +505,24 @@ class Interp(Calls):
     # --- iteration ----------------------------------------------------------------------------------------------------
 
     def element(self, iterable: Val, source: ir.Expr) -> Val:
+        """One element of what is iterated; ``enumerate``, ``zip``, ``items()`` and the like are looked into."""
+        if isinstance(source, ir.Call):
+            name = (ir.dotted(source.func) or "").rpartition(".")[2]
+            parts = [self.element(self.facts.values.get(a.o, UNKNOWN), a) for a in source.args]
+            if name == "enumerate" and parts:
+                return Val("container", items=(NUMBER, parts[0]), graph=parts[0].graph)
+            if name == "zip" and parts:
+                return Val("container", items=tuple(parts), graph=NOTHING.union(*(v.graph for v in parts)))
+            if name in ("tqdm", "list", "iter", "reversed", "sorted", "islice", "trange", "track") and parts:
+                return parts[0]
+            if name in ("items", "values", "children", "modules", "named_children", "named_modules") and isinstance(source.func, ir.Attr):
+                owner = self.facts.values.get(source.func.o, UNKNOWN)
+                if owner.model:
+                    inner = Val(model=min(owner.model, 2), frozen=owner.frozen, name=f"{owner.name}[]")
+                    pair = name in ("items", "named_children", "named_modules")
+                    return Val("container", items=(NUMBER, inner)) if pair else inner
+        if iterable.model and iterable.kind != "self":
+            return Val(model=min(iterable.model, 3), frozen=iterable.frozen, name=f"{iterable.name}[]")
         if iterable.items is not None:
             return join(iterable.items)
         if iterable.kind in ("loader", "batch"):
@@ -535,8 +565,9 @@ class Interp(Calls):
 
     def enrich(self, value: Val, name: str) -> Val:
         """Add what the name, and the methods called on it elsewhere, say about a value."""
-        if value.kind or value.symbol is not None or value.model >= 2 or any(t >= 0 for t in value.graph):
+        if value.kind not in ("", "tensor") or value.symbol is not None or value.model >= 2 or value.name.endswith("[]"):
             return value
+        made = any(t >= 0 for t in value.graph)
         if name.startswith("self."):
             start, end = self.class_extent
         elif name.partition(".")[0] in self.state.env or self.unit == MODULE:
@@ -548,13 +579,17 @@ class Interp(Calls):
         by_name = model_by_name(name)
         if hints & _SURE_HINTS:
             level = 3 if "eval" in hints or by_name else 2
+        elif made:
+            return value
         elif "train" in hints and by_name:
             level = 3
         elif by_name:
             level = max(level, 2 if hints else 1)
         if not level:
             return value
-        return msgspec.structs.replace(value, model=level, name=name)
+        if made:
+            return Val(cls=value.cls, model=level, name=name)
+        return msgspec.structs.replace(value, kind="", model=level, name=name)
 
     def _attr(self, node: ir.Attr) -> Val:
         name = ir.dotted(node)
@@ -567,6 +602,8 @@ class Interp(Calls):
             self.facts.symbols[node.o] = value.symbol
         if base.graph and node.attr == "data":
             self.sink(base.graph, "detach", node.o)
+        elif base.graph and node.attr in _PLAIN_ATTRIBUTES:
+            self.sink(base.graph, "shape", node.o)
         return self.enrich(value, name) if name is not None else value
 
     def attribute(self, base: Val, attr: str, name: str) -> Val:
@@ -587,6 +624,8 @@ class Interp(Calls):
                 return msgspec.structs.replace(value, name=name, frozen=value.frozen or base.frozen)
         if attr == "data" or attr in _PLAIN_ATTRIBUTES:
             return UNKNOWN
+        if base.model and attr == "module":  # what DataParallel and the like wrap
+            return base
         if base.model and base.kind != "self":
             by_name = model_by_name(attr)
             return Val(model=min(base.model, 2) if by_name else 0, name=name, frozen=base.frozen, data=None)

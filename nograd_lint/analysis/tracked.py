@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nograd_lint.analysis.facts import Facts, Forward, walk
-from nograd_lint.analysis.values import Mode, evaluation_by_name, words
+from nograd_lint.analysis.values import Mode, evaluation_by_name, evaluation_class, split_of
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE, Symbol
 from nograd_lint.syntax import ir
@@ -16,8 +16,10 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.project.summaries import Entry, World
 
-_DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric")
+_DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric", "consumed", "shape", "discarded")
 _ESCAPES = ("return", "yield", "attr", "stored")
+_TENSOR_USE = ("item", "detach", "argmax", "consumed")  # what only a tensor can be used for
+_LOOSE = ("passed", "append", "accumulate", "store")
 _TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|timm|fairseq|allennlp|fastai")
 
 
@@ -83,7 +85,7 @@ def _find(world: World, facts: Facts) -> list[Tracked]:
 def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
     for path, unit, site in world.callers(symbol)[0]:
         facts = world.facts(path, unit, 1)
-        if facts is not None and "backward" in facts.sinks.get(site.node, {}):
+        if facts is not None and any(n != site.node for n in facts.sinks.get(site.node, {}).get("backward", ())):
             return True
     return False
 
@@ -98,8 +100,9 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
         return None
     if forward.target is not None:
         target = world.facts(forward.target.path, forward.target.name)
-        if target is not None and target is not facts and tracked(world, target):
-            return None  # reported at its own forward
+        if target is not None and target is not facts:
+            if any(t.confidence is not Confidence.LOW for t in tracked(world, target)):
+                return None  # reported at its own forward
     notes: list[tuple[str, int]] = []
     points = 0
     switch = _switch_note(facts, forward)
@@ -115,52 +118,94 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
     if evaluation_loop is not None:
         points += 2
         notes.append(("goes over evaluation data", evaluation_loop.node))
+    detached = [k for k in _DETACHED if k in sinks]
+    escapes = any(k in sinks for k in _ESCAPES)
+    # Everything that becomes of the output is in sight, and none of it can be differentiated.
+    unused = bool(detached) and not escapes and not (set(sinks) & {"passed", "store"})
+    eval_input = evaluation_loop is None and _evaluation_input(facts, forward)
     trains = bool(facts.backwards or facts.steps)
-    if trains and not in_eval and evaluation_loop is None:
+    if trains and not in_eval and evaluation_loop is None and not (unused and (eval_input or not forward.loops or facts.unit == MODULE)):
         return None
-    by_name = 0 if _is_test(facts) else max(evaluation_by_name(forward.function), evaluation_by_name(facts.unit))
+    test = _is_test(facts)
+    by_name = 0 if test else max(evaluation_by_name(forward.function), evaluation_by_name(facts.unit))
+    if not test and evaluation_class(facts.unit) and not facts.is_module_class:
+        by_name = 2
     if facts.unit == MODULE:
         by_name = 0
     points += by_name
+    if eval_input:
+        points += 1
     wrapper = not in_eval and _eval_elsewhere(world, facts, forward)
     if wrapper:
         points += 2
         notes.append((f"`{forward.receiver}` is put in eval mode elsewhere", forward.node))
-    detached = [k for k in _DETACHED if k in sinks]
-    escapes = any(k in sinks for k in _ESCAPES)
-    if detached and not escapes:
+    if unused and any(k in sinks for k in _TENSOR_USE + ("shape",)):
+        points += 3
+    elif detached and not escapes:
         points += 2
     elif detached:
         points += 1
     if detached:
         notes.append((_SINK_TEXT[detached[0]], sinks[detached[0]][0]))
-    if "numpy" in sinks and not wrapper:
+    if "numpy" in sinks and not wrapper and not _numpy_by_function(facts, sinks["numpy"]):
         # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
         points -= 3
     strong = in_eval or evaluation_loop is not None or wrapper
-    if not strong and (escapes or not detached or by_name < 2):
-        confidence = Confidence.LOW
-    elif escapes and not in_eval and points < 5:
-        confidence = Confidence.LOW
-    elif points >= 5:
+    if points >= 5:
         confidence = Confidence.HIGH
     elif points >= 3:
         confidence = Confidence.MEDIUM
     else:
         confidence = Confidence.LOW
+    if not strong:
+        if escapes:
+            # Somebody else gets the graph. A predictor's answers are for use, a module's outputs may be trained on.
+            api = by_name == 2 and not facts.is_module_class and _never_trains(world, facts)
+            confidence = Confidence.MEDIUM if api else Confidence.LOW
+        elif not unused:
+            if by_name < 2 or not detached:
+                confidence = Confidence.LOW
+            elif confidence is Confidence.HIGH:
+                confidence = Confidence.MEDIUM
+        elif confidence is Confidence.HIGH:
+            confidence = Confidence.MEDIUM
+    elif escapes and not in_eval and points < 5:
+        confidence = Confidence.LOW
     if escapes and confidence is Confidence.HIGH:
         confidence = Confidence.MEDIUM
-    if forward.level == 1 and not (detached and points >= 4):
-        confidence = Confidence.LOW
-    if forward.level <= 2 and confidence is Confidence.HIGH and forward.level == 1:
-        confidence = Confidence.MEDIUM
+    if forward.level == 1:
+        used = any(k in sinks for k in _TENSOR_USE)
+        if not (used and points >= 3):
+            confidence = Confidence.LOW
+        elif confidence is Confidence.HIGH:
+            confidence = Confidence.MEDIUM
     file = world.project.file(facts.path)
     if file is not None and _TORCH.search(file.data) is None and forward.level < 3:
         confidence = Confidence.LOW
-    if _is_test(facts) and not in_eval and "compare" in sinks and len(detached) == 1:
+    if test and not in_eval and not set(sinks) & {"discarded"} and set(detached) <= {"compare", "shape", "item"}:
         confidence = Confidence.LOW
     why = "its result, which carries the graph, goes to callers" if escapes else ""
     return _Candidate(forward, points, notes, escapes, confidence, why)
+
+
+def _never_trains(world: World, facts: Facts) -> bool:
+    file = world.project.file(facts.path)
+    return file is not None and re.search(rb"backward\(|optimizer\.step|training_step|autograd\.grad", file.data) is None
+
+
+def _evaluation_input(facts: Facts, forward: Forward) -> bool:
+    """The forward's arguments are named for evaluation data."""
+    node = next((n for n in walk(facts.body.body) if n.o == forward.node), None)
+    if not isinstance(node, ir.Call):
+        return False
+    names = [ir.dotted(a) for a in node.args]
+    return any(n is not None and split_of(n) == "eval" for n in names)
+
+
+def _numpy_by_function(facts: Facts, nodes: list[int]) -> bool:
+    """Not ``output.numpy()`` but something like ``np.array(outputs)``, which proves less."""
+    found = {n.o: n for n in walk(facts.body.body) if n.o in nodes}
+    return not any(isinstance(n, ir.Call) and isinstance(n.func, ir.Attr) and n.func.attr == "numpy" for n in found.values())
 
 
 _SINK_TEXT = {
@@ -171,6 +216,9 @@ _SINK_TEXT = {
     "numpy": "the output becomes a NumPy array",
     "print": "the output is only printed, logged or saved",
     "metric": "the output goes to a metric",
+    "consumed": "the output is used up by a function that gives no graph back",
+    "shape": "only the shape of the output is used",
+    "discarded": "the output is not used at all",
 }
 
 
@@ -285,4 +333,4 @@ def _holds(facts: Facts, stmt: int, nodes: list[int]) -> bool:
     return any(stmt <= n <= last for n in nodes)
 
 
-__all__ = ["Tracked", "tracked", "words"]
+__all__ = ["Tracked", "tracked"]

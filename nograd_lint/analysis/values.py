@@ -115,7 +115,7 @@ def join(values: Iterable[Val]) -> Val:
 _LIKELY_MODEL = re.compile(
     r"_*(?:model|models|net|network|nets|generator|discriminator|net[_]?[a-z]{1,2}|unet|vae|encoder|decoder|backbone|"
     r"classifier|policy|actor|critic|transformer|text_encoder|image_encoder|vision_tower|bert|gpt|llm|lm|student|"
-    r"teacher|detector|segmentor|predictor|regressor|autoencoder|vocoder|"
+    r"teacher|detector|segmentor|module|predictor|regressor|autoencoder|vocoder|"
     r"\w+_(?:model|net|network|encoder|decoder|nets|backbone|classifier|policy)|model_\w+|net_\w+)\d*",
     re.I,
 )
@@ -201,3 +201,12 @@ _GUARD_NAME = re.compile(r"(?:^|_)(?:no_?grad|inference_mode|disable_grad\w*|wit
 def guard_by_name(name: str) -> bool:
     """A wrapper that nobody can look into, but whose name says that it disables gradients."""
     return _GUARD_NAME.search(name.rpartition(".")[2]) is not None
+
+
+_EVAL_CLASS = frozenset("pipeline predictor inferencer inference evaluator tester validator transcriber reader".split())
+
+
+def evaluation_class(qualname: str) -> bool:
+    """A method of a class whose name says that it evaluates or predicts."""
+    parts = qualname.split(".")
+    return len(parts) > 1 and any(w in _EVAL_CLASS for w in words(parts[-2])[-1:])

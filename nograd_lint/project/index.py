@@ -22,6 +22,7 @@ SCREEN = re.compile(
     rb"torch|_grad\b|inference_mode|\.eval\(|\.backward\(|lightning|transformers|diffusers|accelerate|requires_?grad|volatile"
 )
 _CALLED = re.compile(rb"([A-Za-z_]\w*)[ \t]*\(")
+_DEFINED = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.M)
 _HINT = re.compile(
     rb"((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)\.(eval|train|parameters|named_parameters|load_state_dict|zero_grad|"
     rb"named_modules|modules|state_dict)[ \t]*\("
@@ -57,6 +58,11 @@ class File:
     def called(self) -> frozenset[bytes]:
         """Every name that is called in the file."""
         return frozenset(_CALLED.findall(self.data))
+
+    @cached_property
+    def methods(self) -> frozenset[bytes]:
+        """Every name that is defined as a method, or as a nested function."""
+        return frozenset(_DEFINED.findall(self.data))
 
     @cached_property
     def units(self) -> dict[str, Definition]:
@@ -338,6 +344,20 @@ class Project:
                 for name in file.called:
                     found.setdefault(name.decode(), []).append(path)
         return {k: tuple(v) for k, v in found.items()}
+
+    @cached_property
+    def _definers(self) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for path in self.paths:
+            file = self.file(path)
+            if file is not None:
+                for name in file.methods:
+                    found[name] = found.get(name, 0) + 1
+        return found
+
+    def files_defining(self, method: str) -> int:
+        """In how many files something of this name is defined as a method."""
+        return self._definers.get(method.encode(), 0)
 
     def files_calling(self, name: str) -> tuple[str, ...]:
         """Files in which something of this name is called, sorted."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEPTH = 3  # levels of callees looked into
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
+_DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
 _BUILDERS = re.compile(r"__init__|__post_init__|_*(?:setup|build|create|make|init|load|configure|set|get|prepare)\w*")
 _SELF_ASSIGN = re.compile(rb"self\.(\w+)[ \t]*(?::[^=\n]+)?=[^=]")
 
@@ -125,11 +126,14 @@ class World:
                 "torch.nn.Module", "torch.nn.modules.module.Module", "abc.ABC"
             ):
                 return False
-        text = file.data[file.classes[cls.name].start : file.classes[cls.name].end]
-        if re.search(rb"Parameter\(|Linear|Conv|Embedding|Norm\w*\(|\w*(?:LSTM|GRU|RNN)\w*\(|MultiheadAttention|Sequential|ModuleList|[Bb]ackbone|build_|create_|from_pretrained|[Nn]etwork|[Mm]odel\(|Encoder|Decoder|Block\(|Layer\(", text):
-            return False
-        name = cls.name.rpartition(".")[2]
-        return re.search(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.I) is not None
+        definition = file.classes[cls.name]
+        text = file.data[definition.body : definition.end]
+        if re.search(rb"Parameter\(|register_buffer|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)", text):
+            name = cls.name.rpartition(".")[2]
+            return re.search(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.I) is not None and (
+                re.search(rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|discriminator", text) is None
+            )
+        return True
 
     def is_a(self, cls: Symbol, kind: str) -> bool:
         for base in self.project.ancestors(cls):
@@ -326,6 +330,7 @@ class World:
                 return (), False
         found: list[tuple[str, str, CallSite]] = []
         complete = True
+        distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
         places = 0
         pattern = re.compile(rb"\b" + re.escape(called.encode()) + rb"[ \t]*\(")
         for path in self.project.files_calling(called):
@@ -354,7 +359,7 @@ class World:
                 for site in facts.calls.values():
                     if site.target in targets:
                         found.append((path, unit, site))
-                    elif site.target is None and site.method == name and cls is not None and len(name) > 3:
+                    elif site.target is None and site.method == name and cls is not None and distinct:
                         receiver = site.args[0] if site.args else UNKNOWN
                         if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
                             found.append((path, unit, site))
