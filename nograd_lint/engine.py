@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nograd_lint.config import Resolver, Root
-from nograd_lint.diagnostics import Diagnostic, Evidence, FileResult, Fix, Position, Problem, Span
+from nograd_lint.diagnostics import (
+    Applicability,
+    Confidence,
+    Diagnostic,
+    Evidence,
+    FileResult,
+    Fix,
+    Position,
+    Problem,
+    Span,
+)
 from nograd_lint.project.index import MODULE, Project
 from nograd_lint.settings import Settings
 
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from nograd_lint.project.summaries import World
     from nograd_lint.rules._base import Finding, Place, Rule
     from nograd_lint.source.files import SourceFile
+    from nograd_lint.source.suppressions import Unused
 
 
 class Engine:
@@ -65,7 +76,12 @@ class Engine:
                 done += 1
                 if progress is not None:
                     progress(done, len(files))
-        return [results[file] for file in files]
+        ordered = [results[file] for file in files]
+        if self.settings.baseline:
+            from nograd_lint import baseline
+
+            ordered = baseline.apply(baseline.read(self.root / self.settings.baseline), ordered)
+        return ordered
 
 
 class _Linter:
@@ -101,6 +117,9 @@ class _Linter:
         return None if isinstance(source, Problem) else source.analysis
 
     def check(self, path: Path) -> FileResult:
+        """Everything about one file: what is reported, what is suppressed and by what, what went wrong."""
+        from nograd_lint.fingerprint import with_fingerprints
+        from nograd_lint.source import suppressions
         from nograd_lint.source.files import load
 
         engine = self.engine
@@ -109,17 +128,31 @@ class _Linter:
         if isinstance(source, Problem):
             return FileResult(shown, problems=(source,))
         file = self.world.project.file(self.names[path])
-        if file is None or file.screened_out:
-            return FileResult(shown)
-        configuration = engine.resolver.configuration(path)
-        enabled = engine.resolver.enabled(path)
-        found: list[Diagnostic] = []
         problems: list[Problem] = []
-        for diagnostic in self._judge(file, source, shown, problems):
-            if diagnostic.code in enabled and diagnostic.confidence.rank >= configuration.settings.min_confidence.rank:
-                found.append(diagnostic)
-        found.sort(key=lambda d: (d.span, d.code))
-        return FileResult(shown, tuple(found), (), tuple(problems))
+        found: Sequence[Diagnostic] = ()
+        if file is not None and not file.screened_out:
+            found = list(self._judge(file, source, shown, problems))
+        if not found and not problems and not suppressions.matter(source.analysis):
+            return FileResult(shown)
+        found = with_fingerprints(source, found)
+        pragmas = suppressions.read(source)
+        unused = [self._unused(u, source, shown) for u in suppressions.unused(pragmas, found)]
+        least = engine.resolver.configuration(path).settings.min_confidence.rank
+        enabled = engine.resolver.enabled(path)
+        chosen = [d for d in (*found, *unused) if d.code in enabled and d.confidence.rank >= least]
+        outcome = suppressions.apply(pragmas, chosen)
+        return FileResult(
+            shown, tuple(sorted(outcome.kept, key=lambda d: (d.span, d.code))), outcome.suppressed, tuple(problems)
+        )
+
+    def _unused(self, unused: Unused, source: SourceFile, shown: str) -> Diagnostic:
+        rule = self.engine.rules["NGL901"]
+        span = unused.pragma.span
+        fix = Fix(Applicability.SAFE, "Remove the comment", unused.edits())
+        return Diagnostic(
+            rule.code, rule.name, unused.message, rule.severity, Confidence.HIGH, shown, MODULE, span, span,
+            fix=fix, cell=_cell(source, span.start.row),
+        )  # fmt: skip
 
     def _judge(self, file: File, source: SourceFile, shown: str, problems: list[Problem]) -> Iterable[Diagnostic]:
         from nograd_lint.analysis.candidates import candidates
@@ -145,16 +178,22 @@ class _Linter:
                     problems.append(
                         Problem(shown, f"internal error in {rule.code} at {unit}: {_explain(error)}", internal=True)
                     )
-        if file.rejected is not None:
-            message, row, column = file.rejected
-            rule = self.engine.rules["NGL902"]
-            span = Span(Position(row, column), Position(row, column))
-            from nograd_lint.diagnostics import Confidence
+        rejected = file.rejected
+        if source.broken:
+            broken = source.broken[0]
+            rejected = (broken.message, broken.row, 1)
+        if rejected is not None:
+            yield self._unparsable(rejected, source, shown)
 
-            yield Diagnostic(
-                rule.code, rule.name, f"can't be parsed: {' '.join(message.split())}", rule.severity, Confidence.HIGH,
-                shown, MODULE, span, span, cell=_cell(source, row),
-            )  # fmt: skip
+    def _unparsable(self, rejected: tuple[str, int, int], source: SourceFile, shown: str) -> Diagnostic:
+        message, row, column = rejected
+        rule = self.engine.rules["NGL902"]
+        row = min(row, max(source.rows, 1))
+        span = Span(Position(row, column), Position(row, column))
+        return Diagnostic(
+            rule.code, rule.name, f"can't be parsed: {' '.join(message.split())}", rule.severity, Confidence.HIGH,
+            shown, MODULE, span, span, cell=_cell(source, row),
+        )  # fmt: skip
 
     def _diagnostic(
         self, rule: Rule, context: UnitContext, finding: Finding, file: File, source: SourceFile, shown: str

@@ -12,6 +12,7 @@ from nograd_lint.rules._base import Note, Place
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
+    from nograd_lint.diagnostics import Span
     from nograd_lint.project.index import Symbol
     from nograd_lint.project.summaries import World
 
@@ -135,6 +136,50 @@ class UnitContext:
         return self.world.project.resolve(self.path, dotted, self.local_imports) if dotted is not None else None
 
     @cached_property
+    def place(self) -> dict[int, tuple[tuple[ir.Stmt, ...], int]]:
+        """Ordinal of every statement → the run of siblings it stands in, and its index there."""
+        return {stmt.o: (block, i) for block in self.blocks for i, stmt in enumerate(block)}
+
+    def after(self, stmt: int) -> tuple[ir.Stmt, ...]:
+        """The siblings that follow a statement."""
+        block, index = self.place[stmt]
+        return block[index + 1 :]
+
+    @cached_property
+    def parents(self) -> dict[int, ir.Node]:
+        """Ordinal of every node but the outermost → the node right around it."""
+        return {child.o: node for node in self.nodes for child in _children(node)}
+
+    def ancestors(self, node: int) -> Iterator[ir.Node]:
+        """The nodes around a node, innermost first."""
+        parent = self.parents.get(node)
+        while parent is not None:
+            yield parent
+            parent = self.parents.get(parent.o)
+
+    def inside(self, node: int, outer: int) -> bool:
+        """Whether a node is, or lies in, another one."""
+        return outer <= node <= self.end_of(outer)
+
+    def span(self, node: int) -> Span:
+        """Where a node stands in the unit's text."""
+        from nograd_lint.syntax.lower import spans
+
+        file = self.world.project.file(self.path)
+        assert file is not None
+        return spans(file.text(self.unit))[node]
+
+    def source(self, node: int) -> str:
+        """The text of a node."""
+        file = self.world.project.file(self.path)
+        assert file is not None
+        span = self.span(node)
+        lines = file.text(self.unit).split("\n")[span.start.row - 1 : span.end.row]
+        lines[-1] = lines[-1][: span.end.column - 1]
+        lines[0] = lines[0][span.start.column - 1 :]
+        return "\n".join(lines)
+
+    @cached_property
     def local_imports(self) -> dict[str, ir.Alias]:
         from nograd_lint.project.index import bound_name
 
@@ -146,10 +191,16 @@ class UnitContext:
     def yields_and_awaits(self) -> frozenset[int]:
         return frozenset(n.o for n in self.nodes if isinstance(n, (ir.Yield, ir.Await)))
 
+    @cached_property
+    def _ends(self) -> dict[int, int]:
+        ends: dict[int, int] = {}
+        for node in reversed(self.nodes):
+            ends[node.o] = max((ends[child.o] for child in _children(node)), default=node.o)
+        return ends
+
     def end_of(self, node: int) -> int:
         """The last ordinal inside a node."""
-        found = self.by_ordinal.get(node)
-        return max((n.o for n in walk(found)), default=node) if found is not None else node
+        return self._ends.get(node, node)
 
     def note(self, message: str, node: int) -> Note:
         return Note(message, Place(self.path, self.unit, node))
