@@ -144,11 +144,6 @@ class Session:
                 return []
         return [path]
 
-    def configuration_files(self, files: Sequence[Path]) -> set[Path]:
-        """The configuration files that hold for ``files``."""
-        found = (self.resolver.nearest(directory).file for directory in {self.root, *(path.parent for path in files)})
-        return {file for file in found if file is not None}
-
     # --- linting ----------------------------------------------------------------------------------------------------
 
     def lint(self) -> list[FileResult]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nograd_lint.cli import Failure, complain
+from nograd_lint.source.discovery import CONFIG_FILES
 
 if TYPE_CHECKING:
     from nograd_lint.cli.session import Session
@@ -22,10 +24,11 @@ State = dict[Path, tuple[int, int]]
 def watch(session: Session, lint: Callable[[], int]) -> int:
     """Lint until interrupted; the exit code is that of the last time."""
     code = 0
+    files: list[Path] = []
     try:
         while True:
             click.clear()
-            seen = state(session)
+            seen = state(session, files)
             try:
                 session.refresh()
                 code = lint()
@@ -38,21 +41,28 @@ def watch(session: Session, lint: Callable[[], int]) -> int:
             while True:
                 time.sleep(pause)
                 start = time.monotonic()
-                if state(session) != seen:
+                if state(session, files) != seen:
                     break
                 pause = max(INTERVAL, 10 * (time.monotonic() - start))  # a large tree costs a tenth of a core at most
     except KeyboardInterrupt:
         return code
 
 
-def state(session: Session) -> State:
-    """Time and size of each file that could change the result."""
+def state(session: Session, files: list[Path]) -> State:
+    """Time and size of each file that could change the result; ``files`` are those that were there last."""
+    with suppress(Failure):
+        files[:] = session.files()
     found: State = {}
-    files = session.files()
-    for path in [*files, *session.configuration_files(files)]:
+    for path in [*files, *_configurations(session.root, files)]:
         try:
             status = path.stat()
         except OSError:
             continue
         found[path] = (status.st_mtime_ns, status.st_size)
     return found
+
+
+def _configurations(root: Path, files: list[Path]) -> set[Path]:
+    """Where a configuration is, or could come to be."""
+    directories = {root, *root.parents, *(path.parent for path in files)}
+    return {directory / name for directory in directories for name in CONFIG_FILES}
