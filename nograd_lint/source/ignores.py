@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pathspec import GitIgnoreSpec
+from pathspec import GitIgnoreSpec, RegexPattern
 
 _PLAIN = re.compile(r"[\w.+-]+")
 
@@ -47,11 +48,11 @@ class Excluder:
 
 class _Level(NamedTuple):
     prefix: str  # the directory of the ignore file, with a separator at its end
-    spec: GitIgnoreSpec
+    patterns: tuple[RegexPattern, ...]  # the last, which decides, first
 
 
 class GitIgnores:
-    """The ignore files that hold in a directory, the nearest last."""
+    """The ignore files that hold in a directory, the nearest first."""
 
     def __init__(self, levels: tuple[_Level, ...] = ()) -> None:
         self._levels = levels
@@ -66,7 +67,7 @@ class GitIgnores:
         ignores = cls()._with(top, _exclude_file(top / ".git"))
         for parent in reversed(here.parents):
             if parent.is_relative_to(top):
-                ignores = ignores._with(parent, parent / ".gitignore")
+                ignores = ignores.entering(str(parent))
         # Who names an ignored directory wants what is in it.
         inside = [parent for parent in (here, *here.parents) if parent != top and parent.is_relative_to(top)]
         return cls() if any(ignores.ignores(str(parent), True) for parent in inside) else ignores
@@ -80,35 +81,40 @@ class GitIgnores:
             text = file.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return self
-        spec = _spec([line for line in text.splitlines() if line.strip() and not line.startswith("#")])
-        if not spec.patterns:
+        patterns = _patterns(text.splitlines())
+        if not patterns:
             return self
-        return GitIgnores((*self._levels, _Level(str(directory).rstrip(os.sep) + os.sep, spec)))
+        return GitIgnores((_Level(str(directory).rstrip(os.sep) + os.sep, patterns), *self._levels))
 
     def ignores(self, path: str, is_dir: bool) -> bool:
         """Whether a path is ignored by itself; its parents are asked about before."""
-        for level in reversed(self._levels):
+        for level in self._levels:
             relative = path[len(level.prefix) :].replace(os.sep, "/") + "/" * is_dir
-            decided = level.spec.check_file(relative).include
-            if decided is not None:
-                return decided
+            for pattern in level.patterns:
+                if _matches(pattern, relative):
+                    return bool(pattern.include)
         return False
 
 
-def _spec(lines: list[str]) -> GitIgnoreSpec:
-    """Patterns as git takes them: what it cannot read, it leaves out."""
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except ValueError:
-        return GitIgnoreSpec.from_lines(line for line in lines if _readable(line))
+def _patterns(lines: Iterable[str]) -> tuple[RegexPattern, ...]:
+    """The patterns of an ignore file, the last first; like git, without those that mean nothing."""
+    found: list[RegexPattern] = []
+    for line in lines:
+        if line.rstrip().endswith("/**"):
+            line = line.rstrip() + "/*"  # the same, but what it matches is told apart from what lies below that
+        with suppress(ValueError):
+            patterns = GitIgnoreSpec.from_lines([line]).patterns
+            found += [p for p in patterns if isinstance(p, RegexPattern) and p.include is not None]
+    return tuple(reversed(found))
 
 
-def _readable(line: str) -> bool:
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except ValueError:
+def _matches(pattern: RegexPattern, path: str) -> bool:
+    """Whether a pattern matches a path, and not only a directory above it, as pathspec's patterns do, too."""
+    result = pattern.match_file(path)
+    if result is None:
         return False
-    return True
+    end_of_directory = result.match.re.groupindex.get("ps_d")
+    return end_of_directory is None or result.match.end(end_of_directory) in (-1, len(path))
 
 
 def _exclude_file(git: Path) -> Path:

@@ -35,6 +35,11 @@ class _Source(msgspec.Struct):
     end: int
 
 
+class _Style(msgspec.Struct):
+    escape: bool  # whether other characters than ASCII's are written as \\u…
+    separator: str  # between the items of a list in one row
+
+
 class Notebook(CellFile):
     """A notebook. One that is not in Python has no cells."""
 
@@ -71,12 +76,15 @@ class Notebook(CellFile):
             if end > last:
                 raise SourceError("an edit reaches from one cell into another")
             by_cell.setdefault(index, []).append((start - first, end - first, content))
-        escape = self.raw.isascii() and _ESCAPED_TEXT.search(self._json) is not None
+        style = _Style(
+            escape=self.raw.isascii() and _ESCAPED_TEXT.search(self._json) is not None,
+            separator=", " if '": ' in self._json else ",",
+        )
         changes = []
         for index, replacements in by_cell.items():
             source = self._sources[index]
             value = self._json[source.start : source.end]
-            changes.append((source.start, source.end, _edited_source(value, source.text, replacements, escape)))
+            changes.append((source.start, source.end, _edited_source(value, source.text, replacements, style)))
         bom = UTF8_BOM if self.raw.startswith(UTF8_BOM) else b""
         return bom + splice(self._json, sorted(changes)).encode()
 
@@ -93,8 +101,7 @@ class _Reader:
         self.metadata: dict[str, Any] = {}
         self.version: object = None
         start = self.skip(0)
-        if self.text[start : start + 1] != "{":
-            raise SourceError("not a notebook: not a JSON object")
+        self.expect("{", start, "not a JSON object")
         end = self.skip(self.object(start, self.top))
         if end != len(self.text):
             raise json.JSONDecodeError("Extra data", self.text, end)
@@ -116,8 +123,7 @@ class _Reader:
         return end
 
     def cell(self, index: int, position: int) -> int:
-        if self.text[position : position + 1] != "{":
-            raise SourceError(f"not a notebook: cell {index + 1} is not an object")
+        self.expect("{", position, f"cell {index + 1} is not an object")
         fields: dict[str, Any] = {}
         places: dict[str, tuple[int, int]] = {}
 
@@ -134,8 +140,14 @@ class _Reader:
                 raise SourceError(f"not a notebook: the source of cell {index + 1} is no text")
             editor = _mapping(_mapping(fields.get("metadata")).get("vscode"))
             if "source" in places and editor.get("languageId", "python") == "python":
-                self.sources.append(_Source(index + 1, "".join(lines), *places["source"]))
+                text = "".join(lines).replace("\r\n", "\n")
+                self.sources.append(_Source(index + 1, text, *places["source"]))
         return end
+
+    def expect(self, opening: str, position: int, otherwise: str) -> None:
+        if not self.text.startswith(opening, position):
+            self.decode(self.text, position)  # raises where it is no JSON at all
+            raise SourceError(f"not a notebook: {otherwise}")
 
     def skip(self, position: int) -> int:
         match = _SPACE.match(self.text, position)
@@ -156,8 +168,7 @@ class _Reader:
         return self.items(position, "}", member)
 
     def array(self, position: int, visit: Callable[[int, int], int]) -> int:
-        if self.text[position : position + 1] != "[":
-            raise SourceError("not a notebook: its cells are no list")
+        self.expect("[", position, "its cells are no list")
         return self.items(position, "]", visit)
 
     def items(self, position: int, closing: str, visit: Callable[[int, int], int]) -> int:
@@ -189,12 +200,12 @@ def _language(metadata: dict[str, Any]) -> str:
 # --- back into the JSON ---------------------------------------------------------------------------------------------
 
 
-def _edited_source(value: str, text: str, replacements: Sequence[tuple[int, int, str]], escape: bool) -> str:
+def _edited_source(value: str, text: str, replacements: Sequence[tuple[int, int, str]], style: _Style) -> str:
     """The JSON of a cell's source with parts of its text replaced; the rest keeps its spelling and layout."""
     is_list = value.startswith("[")
     strings = _strings(value) if is_list else [(0, len(value))]
     # What stands before each string, and its characters as they are spelt.
-    gaps = [value[a:b] for (_, a), (b, _) in pairwise([(0, 1), *strings])] if is_list else [""]
+    gaps = [value[a:b] for (_, a), (b, _) in pairwise([(0, 1), *strings])] or [""]
     elements = [_CHARACTERS.findall(value, start + 1, end - 1) for start, end in strings] or [[]]
     if sum(map(len, elements)) != len(text):
         raise SourceError("the JSON of the cell cannot be edited")
@@ -206,11 +217,11 @@ def _edited_source(value: str, text: str, replacements: Sequence[tuple[int, int,
             touched.add(other)
             del elements[other][max(start - starts[other], 0) : end - starts[other]]
         elements[index][start - starts[index] : start - starts[index]] = [
-            json.dumps(content, ensure_ascii=escape)[1:-1]
+            json.dumps(content, ensure_ascii=style.escape)[1:-1]
         ]
     if not is_list:
         return f'"{"".join(elements[0])}"'
-    return _joined(value, strings, gaps or [""], elements, touched)
+    return _joined(value, strings, gaps, elements, touched, style)
 
 
 def _strings(value: str) -> list[tuple[int, int]]:
@@ -227,10 +238,15 @@ def _strings(value: str) -> list[tuple[int, int]]:
 
 
 def _joined(
-    value: str, strings: Sequence[tuple[int, int]], gaps: list[str], elements: list[list[str]], touched: set[int]
+    value: str,
+    strings: Sequence[tuple[int, int]],
+    gaps: list[str],
+    elements: list[list[str]],
+    touched: set[int],
+    style: _Style,
 ) -> str:
     """The list again, one string per line of what was touched; strings that lost their line end take the next in."""
-    separator = gaps[1] if len(gaps) > 1 else "," + (gaps[0] or " ")
+    separator = gaps[1] if len(gaps) > 1 else "," + gaps[0] if gaps[0] else style.separator
     result: list[str] = []
     pending, gap = "", ""
     for index, characters in enumerate(elements):
@@ -246,6 +262,8 @@ def _joined(
             result += [gap if result else gaps[0], f'"{line}"']
             gap = separator
         pending = ""
+    if not result:
+        return "[]"
     return "[" + "".join(result) + (value[strings[-1][1] :] if strings else "]")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -20,7 +20,7 @@ _PRAGMA = re.compile(
     r"\#\s*nograd:\s*(?P<verb>[\w-]*)[ \t]*(?:\[(?P<own>[^\]]*)\])?" + _REASON
     # As flake8 reads it: what follows the colon and is no list of codes makes it a noqa for everything.
     + r"|\#\s*(?P<file>flake8[:=]\s*)?(?P<noqa>(?i:noqa))(?![\w-])"
-    + r"(?:[:][ \t]?(?P<codes>[A-Za-z]+[0-9]+(?:[,\s]+[A-Za-z]+[0-9]+)*|NGL\b))?"
+    + r"(?:[:][ \t]?(?P<codes>[A-Za-z]+[0-9]+(?:[,\s]+[A-Za-z]+[0-9]+)*))?"
     + _REASON.replace("reason", "rest")
 )  # fmt: skip
 _HEADER = re.compile(rb"@|(?:async[ \t]+)?def\b|class\b")
@@ -172,12 +172,15 @@ def _extent(source: SourceFile, lexed: Lexed, comment: Comment, kind: Kind) -> t
     row = source.position(comment.start).row
     if comment.line >= len(lexed.lines) or (comment.alone and kind == "noqa"):
         return row, row, False
-    first, last, header = _logical(source.analysis, lexed.lines, comment.line)
+    if kind == "noqa":  # as far as it reaches in flake8
+        first, last, header = *lexed.lines[comment.line], False
+    else:
+        first, last, header = _header(source.analysis, lexed.lines, comment.line)
     return source.position(first).row, source.position(last).row, header
 
 
-def _logical(data: bytes, lines: Sequence[Line], index: int) -> tuple[int, int, bool]:
-    """First and last byte of a logical line; of the whole header where it belongs to one."""
+def _header(data: bytes, lines: Sequence[Line], index: int) -> tuple[int, int, bool]:
+    """First and last byte of a logical line, or of the whole header where it belongs to one."""
     first = last = index
     header = _HEADER.match(data, lines[index].start) is not None
     if header:
@@ -237,11 +240,11 @@ def add(
 ) -> tuple[Edit, ...]:
     """Edits that suppress ``diagnostics``: at the end of their logical lines, or above where that grows too long."""
     lexed = lex(source.analysis)
-    starts = [line.start for line in lexed.lines]
+    ends = [line.end for line in lexed.lines]
     wanted: dict[int, set[str]] = {}
     for diagnostic in diagnostics:
-        index = bisect_right(starts, source.offset(diagnostic.span.start)) - 1
-        if index >= 0:
+        index = bisect_left(ends, source.offset(diagnostic.span.start))
+        if index < len(ends):
             wanted.setdefault(index, set()).add(diagnostic.code)
     listed = [pragma for pragma in _read(source, lexed) if pragma.kind == "ignore" and pragma.listed is not None]
     edits = []
@@ -261,9 +264,9 @@ def add(
 def _comment_edit(source: SourceFile, line: Line, comment: str, line_length: int) -> Edit:
     code = source.analysis[line.start : line.end].rstrip()
     end = source.position(line.start + len(code))
-    tried = logical_line(code + b"  # ", 0).comments
-    ends_in_comment = bool(tried) and tried[-1][1] == len(code) + 4
-    if ends_in_comment and end.column - 1 + 2 + len(comment) <= line_length:
+    tried = logical_line(code + b"#", 0).comments
+    fits = not code.endswith(b"\\") and bool(tried) and tried[-1][1] == len(code) + 1  # else in a string
+    if fits and end.column - 1 + 2 + len(comment) <= line_length:
         return Edit(f"  {comment}", Span(end, end))
     start = source.position(line.start)
     above = Position(start.row, 1)
