@@ -96,7 +96,8 @@ def run(args: list[str] | None = None) -> int:
     """Run the command line; every error becomes one line on stderr."""
     try:
         result: Any = app.main(args, prog_name="nograd-lint", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -109,7 +110,9 @@ def run(args: list[str] | None = None) -> int:
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        _close_stdout()
+        from nograd_lint.cli.output import discard_stdout
+
+        discard_stdout()
         return 0
     except Exception as error:
         if os.environ.get("NOGRAD_LINT_DEBUG"):
@@ -137,8 +140,3 @@ def _explain(error: Exception) -> str:
         frame = frame.tb_next
     place = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
-
-
-def _close_stdout() -> None:
-    """The reader has gone: give the interpreter's last flush somewhere to go, so that it does not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,9 +29,12 @@ _QUIET = click.option("--quiet", "-q", is_flag=True, help="Print errors alone.")
 _PATHS = click.argument("paths", nargs=-1, metavar="[PATHS]...")
 
 
-@click.group()
-def baseline() -> None:
+@click.group(invoke_without_command=True, no_args_is_help=False)
+@click.pass_context
+def baseline(ctx: click.Context) -> None:
     """Remember today's diagnostics, so that only new ones count."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @baseline.command()
@@ -40,9 +43,10 @@ def baseline() -> None:
 @_QUIET
 @with_options(LINTING)
 def write(paths: tuple[str, ...], file: Path | None, quiet: bool, **options: Any) -> int:
-    """Write what is found below PATHS (default: the project) to the baseline.
+    """Write what is found to the baseline.
 
-    What the baseline holds about other files stays in it.
+    Linted is what lies below PATHS (default: the project). What the baseline holds about other files stays
+    in it.
     """
     from nograd_lint import baseline as known
 
@@ -84,7 +88,7 @@ def prune(paths: tuple[str, ...], file: Path | None, quiet: bool, **options: Any
 @_FILE
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format.")
 def show(file: Path | None, output_format: str) -> int:
-    """Show what is in the baseline: how many of each rule, and where."""
+    """Show how many of each rule are in the baseline, and where."""
     import msgspec
 
     from nograd_lint import baseline as known

@@ -21,21 +21,34 @@ def wants_color(choice: str, *, to_file: bool = False) -> bool:
         return False
     if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
         return not to_file
-    return not to_file and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return not to_file and sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def write(text: str, *, color: bool = False, machine: bool = False, err: bool = False) -> None:
     """Print a report. Formats for machines are UTF-8 whatever the locale says."""
     stream = sys.stderr if err else sys.stdout
-    if machine:
-        stream.flush()
-        stream.buffer.write(text.encode("utf-8", "replace"))
-        stream.buffer.flush()
+    if stream is None:  # closed before we were started
         return
-    # An excerpt may hold what the terminal's encoding lacks.
-    encoding = stream.encoding or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, nl=False, color=color)
-    stream.flush()
+    try:
+        if machine:
+            stream.flush()
+            stream.buffer.write(text.encode("utf-8", "replace"))
+            stream.buffer.flush()
+            return
+        # An excerpt may hold what the terminal's encoding lacks.
+        encoding = stream.encoding or "utf-8"
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, nl=False, color=color)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_stdout()  # else the interpreter's last flush fails again
+        raise Failure(f"cannot write the report: {(error.strerror or str(error)).lower()}") from None
+
+
+def discard_stdout() -> None:
+    """Nobody reads stdout any more: give what is still buffered somewhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -45,8 +58,9 @@ def write_file(path: Path, content: bytes) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stderr
-            path.write_bytes(content)
+        if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
+            with path.open("ab") as device:  # /dev/stderr may be a file to which somebody else writes, too
+                device.write(content)
         else:
             write_atomically(path, content)
     except OSError as error:

@@ -19,7 +19,7 @@ class Progress:
     """Called with (files done, files in all). Shows nothing before :data:`DELAY` has passed, nor off a terminal."""
 
     def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._enabled = enabled and sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._bar: rich.progress.Progress | None = None

@@ -31,7 +31,10 @@ class Session:
 
     def __init__(self, paths: Sequence[str], options: Mapping[str, Any]) -> None:
         self.options = options
-        self.cwd = Path.cwd()
+        try:
+            self.cwd = Path.cwd()
+        except OSError:
+            raise Failure("the working directory does not exist any more") from None
         self.stdin = list(paths) == ["-"]
         self.paths = [options.get("stdin_filename") or STDIN] if self.stdin else list(paths or ["."])
         self.problems: list[Problem] = []
@@ -104,7 +107,7 @@ class Session:
         if self.stdin:
             return self._stdin()
         try:
-            found = discover(self.paths, *self.nested(self.root), self.nested)
+            found = discover(self.paths, self.nested(self.root)[0], self.root, self.nested)
         except ConfigError as error:
             raise Failure(str(error)) from None
         for problem in found.problems:

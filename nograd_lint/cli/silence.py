@@ -39,8 +39,8 @@ def explain(session: Session, path: str, line: int) -> int:
 
 
 def _excluded(session: Session, file: Path) -> Iterator[str]:
-    settings, base = session.nested(session.root)
-    if file not in discover([session.root], settings, base, session.nested).files:
+    settings, _ = session.nested(session.root)
+    if file not in discover([session.root], settings, session.root, session.nested).files:
         yield "the file is excluded, or ignored by git: it is linted only if it is named"
 
 

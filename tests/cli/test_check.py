@@ -234,6 +234,11 @@ def test_what_cannot_be_read_gives_2_and_the_rest_is_still_linted(project: Path,
     assert report["runs"][0]["invocations"][0]["exitCode"] == 2
 
 
+def test_a_missing_file_elsewhere(project: Path, cli: Cli) -> None:
+    missing = project / "none" / "none.py"
+    assert cli("check", str(missing)).err == "nograd-lint: none/none.py: file not found\n"
+
+
 def test_a_mistyped_command_is_recognised(project: Path, cli: Cli) -> None:
     assert cli("chekc").err == "nograd-lint: chekc: file not found; did you mean `check`?\n"
 

@@ -47,6 +47,17 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(project: Path, output_form
     process.wait(DEADLINE)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("output_format", ["text", "json"])
+def test_a_full_disk_is_one_line(project: Path, output_format: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "check", "--output-format", output_format], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"nograd-lint: cannot write the report: no space left on device\n"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_poor_encoding_of_stdout_stops_nothing(project: Path, encoding: str) -> None:
     source = (project / "pkg/evaluate.py").read_text() + "# modèle 模型\n"
@@ -77,13 +88,13 @@ def test_a_filename_that_is_not_utf_8(project: Path) -> None:
 # --- terminals ------------------------------------------------------------------------------------------------------
 
 
-def in_terminal(args: list[str], **environment: str) -> str:
+def in_terminal(args: list[str], command: list[str] = COMMAND, **environment: str) -> str:
     """The output of a command whose stdout and stderr are a terminal."""
     pty = pytest.importorskip("pty", reason="needs a terminal")
     ours, theirs = pty.openpty()
     clean = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
     process = subprocess.Popen(
-        [*COMMAND, *args], stdout=theirs, stderr=theirs, env={**clean, "TERM": "xterm", **environment}
+        [*command, *args], stdout=theirs, stderr=theirs, env={**clean, "TERM": "xterm", **environment}
     )
     os.close(theirs)
     output = b""
@@ -105,6 +116,26 @@ def test_colour_on_a_terminal(project: Path) -> None:
     assert "\x1b[" not in in_terminal(["check"], NO_COLOR="1")
     assert "\x1b[" not in in_terminal(["check"], TERM="dumb")
     assert "\x1b[" not in in_terminal(["check", "--output-format", "json"])
+
+
+PROGRESS = """
+import time
+from nograd_lint.cli import progress
+
+progress.DELAY = {delay}
+with progress.Progress(enabled={enabled}) as report:
+    for done in range(4):
+        report(done, 4)
+        time.sleep(0.3)
+"""
+
+
+@pytest.mark.parametrize(("delay", "enabled", "shown"), [(0.01, True, True), (60.0, True, False), (0.01, False, False)])
+def test_a_progress_bar_for_long_runs(project: Path, delay: float, enabled: bool, shown: bool) -> None:
+    script = PROGRESS.format(delay=delay, enabled=enabled)
+    assert ("Linting" in in_terminal(["-c", script], [sys.executable])) is shown
+    piped = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert (piped.stdout, piped.stderr) == (b"", b"")
 
 
 # --- watching -------------------------------------------------------------------------------------------------------
