@@ -211,12 +211,17 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+_WORDS = {"array": "a list", "object": "a table", "str": "a string", "int": "an integer", "bool": "true or false"}
+
+
 def _explain(message: str) -> str:
     """A validation error of msgspec's in the words of TOML."""
     reason, _, path = message.partition(" - at `$")
     key = path.rstrip("`").removeprefix(".")
     reason = reason[:1].lower() + reason[1:]
-    reason = reason.replace("`array`", "a list").replace("`object`", "a table").replace("object missing", "missing")
+    reason = reason.replace(" | null", "").replace("object missing", "missing")
+    for name, word in _WORDS.items():
+        reason = reason.replace(f"`{name}`", word)
     choices = _CHOICES.get(key.rpartition(".")[2])
     if reason.startswith("invalid enum value") and choices:
         value = reason.removeprefix("invalid enum value ").strip("'")

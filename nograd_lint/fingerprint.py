@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import zip_longest
 
 import msgspec
 
@@ -19,7 +20,8 @@ from nograd_lint.source.lexer import STRING, logical_line
 _TOKEN = re.compile(
     rb"(?P<space>[ \t\f\n]+|\\\n?)|(?P<comment>\#[^\n]*)|(?P<string>(?<![\w\x80-\xff])[rbuftRBUFT]{0,3}(?:"
     + STRING
-    + rb"))|(?P<number>(?<![\w\x80-\xff])(?:\d\w*\.?\w*|\.\d\w*))|(?P<word>[\w\x80-\xff]+)|(?P<operator>:=|.)",
+    + rb"))|(?P<number>(?<![\w\x80-\xff])(?:0[xXoObB]\w+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?[\d_]+)?[jJlL]?))"
+    + rb"|(?P<word>[\w\x80-\xff]+)|(?P<operator>:=|.)",
     re.DOTALL,
 )
 _COMPOUND = frozenset(b"if for while with async def class try else elif except finally match case".split())
@@ -60,15 +62,15 @@ def statement_tokens(data: bytes, start: int) -> bytes:
         tokens.append(b'"' + b"".join(strings))
     kept = [
         token
-        for token, following in zip(tokens, [*tokens[1:], b""], strict=True)
+        for token, following in zip_longest(tokens, tokens[1:], fillvalue=b"")
         if token not in b"()" and not (token == b"," and following in _AFTER_TRAILING_COMMA)
     ]
     return b" ".join(kept)
 
 
 def _number(token: bytes) -> bytes:
-    """A number as formatters write it: ``1.0`` for ``1.``, ``0.5`` for ``.5``, in lower case."""
-    whole, point, fraction = token.lower().partition(b".")
+    """A number as formatters write it: ``1.0`` for ``1.``, ``0.5`` for ``.5``, ``1e3`` for ``1E+3``."""
+    whole, point, fraction = token.lower().replace(b"+", b"").partition(b".")
     return (whole or b"0") + point + (b"0" if point and not fraction[:1].isdigit() else b"") + fraction
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -112,14 +113,16 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     ] = Severity.INFO
     output_format: Annotated[Format, Meta(description="How diagnostics are printed.")] = "text"
     target_torch: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] | None,
         Meta(
             description="Oldest PyTorch that the project supports, such as `2.0`. Unset: read from the project's own "
-            "requirement, else the newest.",
-            pattern=r"^\d+(\.\d+)*$",
+            "requirement, else the newest."
         ),
     ] = None
-    jobs: Annotated[int | None, Meta(description="Worker processes. Unset: as many as there are CPUs.", ge=1)] = None
+    jobs: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Worker processes. Unset: as many as there are CPUs."),
+    ] = None
     cache_dir: Annotated[
         str | None, Meta(description="Where to keep the cache. Unset: `.nograd_lint_cache` in the project's root.")
     ] = None
@@ -171,38 +174,40 @@ def field_docs() -> list[FieldDoc]:
     """All keys in the order of their declaration."""
     from typing import get_type_hints
 
-    hints = get_type_hints(Settings, include_extras=True)
+    hints = get_type_hints(Settings)
+    annotated = get_type_hints(Settings, include_extras=True)
     docs = []
     for field in msgspec.structs.fields(Settings):
-        hint = hints[field.name]
-        meta = hint.__metadata__[0]
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
         scope: Literal["analysis", "run", "report"] = "report"
         if field.name in ANALYSIS_FIELDS:
             scope = "analysis"
         elif field.name in RUN_FIELDS:
             scope = "run"
-        kind, value = _toml_type(hint.__origin__), msgspec.to_builtins(default)
-        docs.append(FieldDoc(field.encode_name, kind, value, meta.description, scope))
+        kind, value = _toml_type(hints[field.name]), msgspec.to_builtins(default)
+        docs.append(FieldDoc(field.encode_name, kind, value, annotated[field.name].__metadata__[0].description, scope))
     return docs
 
 
-def _toml_type(hint: object) -> str:
-    text = str(getattr(hint, "__name__", hint) if isinstance(hint, type) and not hasattr(hint, "__args__") else hint)
-    text = text.replace(" | None", "")
-    if "Literal[" in text:
-        return " | ".join(f'"{value}"' for value in getattr(hint, "__args__", ()))
-    names = {
-        "str": "string",
-        "bool": "boolean",
-        "int": "integer",
-        "tuple[str, ...]": "list of strings",
-        "dict[str, tuple[str, ...]]": "table of lists of strings",
-        "Confidence": '"high" | "medium" | "low"',
-        "Severity": '"info" | "warning" | "error"',
-        "Confirm": "table",
-    }
-    return names.get(text, "list of tables")
+_TOML_TYPES: dict[object, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    tuple[str, ...]: "list of strings",
+    dict[str, tuple[str, ...]]: "table of lists of strings",
+    Confirm: "table",
+}
+
+
+def _toml_type(hint: Any) -> str:
+    options = [option for option in get_args(hint) if option is not type(None)]
+    if type(None) in get_args(hint):
+        [hint] = options
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        options = [member.value for member in hint]
+    if hint in _TOML_TYPES:
+        return _TOML_TYPES[hint]
+    return " | ".join(f'"{option}"' for option in options) if isinstance(options[0], str) else "list of tables"
 
 
 # --- selectors --------------------------------------------------------------------------------------------------------
