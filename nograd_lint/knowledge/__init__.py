@@ -80,10 +80,10 @@ _E = TypeVar("_E", bound=Entry)
 _WILD = re.compile(r"[*[]")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _pattern(glob: str) -> re.Pattern[str]:
-    wild = {"*": "[^.]*", "**": ".*"}
-    parts = re.split(r"(\*+|\[[^]]+\])", glob)
+    wild = {"*": "[^.]*", "**": ".*", ".**.": r"\.(?:.*\.)?", "**.": r"(?:.*\.)?"}
+    parts = re.split(r"(\.\*\*\.|^\*\*\.|\*+|\[[^]]+\])", glob)
     return re.compile("".join(wild.get(part) or (part if part[:1] == "[" else re.escape(part)) for part in parts))
 
 
@@ -91,14 +91,21 @@ class Table(msgspec.Struct, Generic[_E], frozen=True):
     """Entries of one kind by name. An exact name beats a glob, and of two equals the one added later wins."""
 
     exact: dict[str, _E] = {}
-    globs: dict[str, list[tuple[str, _E]]] = {}  # by first segment
+    globs: dict[str, list[tuple[str, _E]]] = {}  # by first segment, later ones first; "" for those that have none
     seen: dict[str, _E | None] = {}
 
     def add(self, name: str, entry: _E) -> None:
         if not _WILD.search(name):
             self.exact[name] = entry
+            return
+        root = name.partition(".")[0]
+        if _WILD.search(root):
+            # It may match anything: put into every list, so that each stays in order.
+            self.globs.setdefault("", [])
+            for key in self.globs:
+                self.globs[key].insert(0, (name, entry))
         else:
-            self.globs.setdefault(name.partition(".")[0], []).insert(0, (name, entry))
+            self.globs.setdefault(root, list(self.globs.get("", ()))).insert(0, (name, entry))
 
     def get(self, name: str) -> _E | None:
         """The entry of a canonical name."""
@@ -110,11 +117,10 @@ class Table(msgspec.Struct, Generic[_E], frozen=True):
         return self.seen[name]
 
     def _search(self, name: str) -> _E | None:
-        root = name.partition(".")[0]
-        for key in (root, "*", "**"):
-            for glob, entry in self.globs.get(key, ()):
-                if _pattern(glob).fullmatch(name) and not any(_pattern(e).fullmatch(name) for e in entry.excluding):
-                    return entry
+        globs = self.globs.get(name.partition(".")[0])
+        for glob, entry in self.globs.get("", ()) if globs is None else globs:
+            if _pattern(glob).fullmatch(name) and not any(_pattern(e).fullmatch(name) for e in entry.excluding):
+                return entry
         return None
 
 
@@ -184,12 +190,16 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
         if found is None:
             order = {dotted: None}
             queue = [dotted]
+            module = False
             for name in queue:
-                for entry in (self.classes.get(name), self.modules.get(name)):
-                    for base in entry.inherits if entry is not None else ():
-                        if base not in order:
-                            order[base] = None
-                            queue.append(base)
+                entries = (self.classes.get(name), self.modules.get(name))
+                module |= entries[1] is not None
+                for base in (base for entry in entries if entry is not None for base in entry.inherits):
+                    if base not in order:
+                        order[base] = None
+                        queue.append(base)
+            if module:
+                order["torch.nn.Module"] = order.pop("torch.nn.Module", None)  # the root comes last
             found = self.ancestry[dotted] = tuple(order)
         return found
 

@@ -6,18 +6,13 @@ import difflib
 import functools
 import hashlib
 import re
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
+import msgspec.toml
 
 from nograd_lint.knowledge.tables import Entry, Framework
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _HERE = Path(__file__).parent
 
@@ -31,18 +26,18 @@ class File(msgspec.Struct, frozen=True):
     digest: bytes
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def frameworks() -> dict[str, tuple[str, ...]]:
     """The frameworks that come with nograd-lint: stem of the file, and the import roots that stand for it."""
     found = {}
     for path in sorted(_HERE.glob("*.toml")):
         # The keys of the top level end where the first table starts; the tables are parsed only where they are needed.
         head = path.read_text(encoding="utf-8").partition("\n[")[0]
-        found[path.stem] = tuple(tomllib.loads(head)["modules"])
+        found[path.stem] = tuple(msgspec.toml.decode(head)["modules"])
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def builtin(stem: str) -> File:
     """The file that comes with nograd-lint."""
     return read(_HERE / f"{stem}.toml")
@@ -56,12 +51,12 @@ def read(path: Path) -> File:
     """
     try:
         data = path.read_bytes()
-        content = tomllib.loads(data.decode("utf-8"))
+        content = msgspec.toml.decode(data)
     except OSError as error:
         raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"{path}: is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except msgspec.DecodeError as error:
         raise KnowledgeError(f"{path}: is not TOML: {error}") from error
     try:
         framework = msgspec.convert(content, Framework)
@@ -86,13 +81,13 @@ def _check_names(path: Path, content: dict[str, Any], framework: Framework) -> N
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
-_KEY = re.compile(r"^(?P<table>\w+)\[(?P<number>\d+|\.\.\.)\](?:\.(?P<key>.+))?$")
+_KEY = re.compile(r"^(?P<table>\w+)\[(?P<number>\d+)\](?:\.(?P<key>.+))?$")
 
 
 def _explain(message: str, content: dict[str, Any]) -> str:
     """The message of the validator in the words of the file: which table, which entry, which key."""
     at = _AT.search(message)
-    text, where, table = message, "", ""
+    text, where, table, place = message, "", "", None
     if at is not None:
         text = message[: at.start()]
         place = _KEY.match(at["path"])
@@ -107,14 +102,31 @@ def _explain(message: str, content: dict[str, Any]) -> str:
         return f"{where}unknown {kind} {key!r}{_suggest(key, _keys(table))}"
     if missing := _MISSING.match(text):
         return f"{where}the key {missing['key']!r} is missing"
+    if at is not None and at["path"] in _keys("") and text == "Expected `array`, got `object`":
+        return f"{where}a table is written [[{at['path']}]], in two pairs of brackets"
+    if text.startswith("Invalid enum value") and place is not None and place["key"]:
+        return f"{where}{text[:1].lower()}{text[1:]}: use one of {', '.join(_values(table, place['key']))}"
     return where + text[:1].lower() + text[1:]
 
 
-def _keys(table: str) -> list[str]:
+def _fields(table: str) -> dict[str, Any]:
+    """Keys and types of the top level or of a table."""
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(Framework)}
     if not table:
-        return list(fields)
-    return [field.encode_name for field in msgspec.structs.fields(fields[table].__args__[0])]
+        return fields
+    return {field.encode_name: field.type for field in msgspec.structs.fields(get_args(fields[table])[0])}
+
+
+def _keys(table: str) -> list[str]:
+    return list(_fields(table))
+
+
+def _values(table: str, path: str) -> list[str]:
+    """What a key with a fixed set of values may be; ``path`` may point into a list."""
+    queue = [_fields(table)[path.partition("[")[0]]]
+    for kind in queue:
+        queue += [arg for arg in get_args(kind) if not isinstance(arg, str)]
+    return [arg for kind in queue for arg in get_args(kind) if isinstance(arg, str)]
 
 
 def _suggest(word: str, known: Any) -> str:

@@ -21,7 +21,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What every table has.
 
     Attributes:
-        names: dotted names; ``*`` stands for a part of one segment, ``**`` for anything.
+        names: dotted names; ``*`` stands for a part of one segment, ``**`` for any number of segments.
         bases: classes whose ``methods`` are meant: every ``base.method`` is a name.
         methods: see ``bases``.
         excluding: names that a glob of this entry does not mean.
@@ -42,7 +42,7 @@ class Class(Entry, frozen=True):
 
 
 class Module(Entry, frozen=True):
-    """A class whose instances are modules: calling one is a forward.
+    """A class whose instances are modules: calling one is a forward. It inherits from ``torch.nn.Module``.
 
     Attributes:
         parameterless: it owns no parameters, so a call records a graph only where its inputs carry one.
