@@ -67,7 +67,8 @@ _FORWARDISH = re.compile(
     r"chat|render\w*|get_logits|classify|logits|project|quantize|apply_model|get_learned_conditioning",
 )
 _GUARDED_GENERATE = frozenset(("generate", "greedy_search", "beam_search", "group_beam_search"))
-_EVAL_ENTERS = re.compile(r"evaluate|validate|test|eval_step|val_step|predict")
+# Library methods of these names mostly guard themselves; of a class that is out of sight nobody knows.
+_OWN_GUARD = frozenset("predict generate transcribe translate recognize chat synthesize detect evaluate infer test".split())
 _METRIC = re.compile(r"metric|meter|acc|score|iou|evaluator|logger|writer|confusion|recorder|stats|tracker|auc|map|logs?\b|board|wandb|bar|hist|result|f1|recall|precision", re.I)
 _PRINTING = re.compile(r"(?:^|\.)(?:print|pprint|info|debug|warning|warn|error|log|write|add_scalars?|add_image\w*|add_histogram|"
                        r"imshow|imsave|imwrite|plot|scatter|hist|save_image|savefig|dump|dumps|save|set_postfix\w*|"
@@ -139,6 +140,7 @@ class Calls:
     ) -> Val:
         graph = _union(args, keywords)
         symbol = callee.symbol
+        self._note_parameter_call(callee)
         if callee.kind == "func":
             function, mode = callee.data
             return self.inline(function, callee.name, args, keywords, mode)
@@ -168,6 +170,13 @@ class Calls:
         if callee.model:
             return self._forward(node, callee, args, keywords, callee.name or name)
         return self._unknown_call(node, name, args, keywords)
+
+    def _note_parameter_call(self, callee: Val) -> None:
+        """A parameter that is called: whoever hands in a function wants to know in which grad mode it runs."""
+        if len(callee.graph) == 1 and callee.symbol is None:
+            token = next(iter(callee.graph))
+            if token < 0:
+                self.facts.param_calls.setdefault(-1 - token, set()).add(self.state.mode)
 
     def _unknown_call(
         self, node: ir.Call, name: str, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]
@@ -235,7 +244,7 @@ class Calls:
                 return Val("guard", data=Mode.DISABLED, name=name)
             return tensor(_union(args, keywords))
         params = self.world.parameters(symbol)
-        bound = _bind(params, args, keywords)
+        bound = bind(params, args, keywords)
         if summary.guard is not None:
             return Val("guard", data=summary.guard, name=name)
         if summary.decorates is not None and args:
@@ -347,6 +356,9 @@ class Calls:
         inputs = _union(args, keywords)
         leaf = any(v.kind == "leaf" for v in (*args, *(v for _, v in keywords)))
         target = None
+        if callee.cls is not None and callee.cls.kind == "external":
+            if self.knowledge.guarded_method(callee.cls.name, "__call__") is not None:
+                return UNKNOWN
         if callee.cls is not None:
             target = self.project.method(callee.cls, "forward")
             if target is not None:
@@ -437,6 +449,8 @@ class Calls:
             promised = self.world.promised(receiver.cls, m)
             if promised is not None:
                 return UNKNOWN
+            if receiver.cls.kind == "external" and self.knowledge.forward_method(receiver.cls.name, m) is not None:
+                return self._forward(node, msgspec.structs.replace(receiver, model=3), args, keywords, name)
             attribute = self.world.attribute(receiver.cls, m, self.depth)
             if attribute is not None:
                 value = msgspec.structs.replace(attribute, data=receiver) if attribute.kind == "bound" else attribute
@@ -552,6 +566,8 @@ class Calls:
                 return tensor(_union(args, keywords))
             self.sink(_union(args, keywords), "passed", node.o)
             return tensor(_union(args, keywords))
+        if m in _OWN_GUARD:
+            receiver = msgspec.structs.replace(receiver, model=1)
         if m in _GUARDED_GENERATE and (receiver.cls is None) and self.world.imports_any(self.path, ("transformers", "peft", "optimum")):
             return UNKNOWN
         if _FORWARDISH.fullmatch(m):
@@ -568,6 +584,9 @@ class Calls:
         keywords: tuple[tuple[str, Val], ...], name: str, graph: frozenset[int],
     ) -> Val:  # fmt: skip
         spelled = ir.dotted(func.value) or ""
+        hinted = self.enrich(Val(name=name), name) if name and m not in _NOT_FORWARD else UNKNOWN
+        if hinted.model and (hinted.model > 1 or not receiver.graph):
+            return self._forward(node, hinted, args, keywords, name)
         if m in _MUTATING and spelled:
             if receiver.kind != "container" and _METRIC.search(spelled.rpartition(".")[2]) and m not in ("append", "extend"):
                 self.sink(graph, "metric", node.o)
@@ -648,8 +667,12 @@ class Calls:
         model = known.model_factory(name)
         if model is not None:
             return self._made_model(model, name)
-        if last in _WRAPPERS and args and args[0].model:
-            return args[0]
+        wrapped = self._wrapped(name, args, keywords)
+        if wrapped is not None:
+            return wrapped
+        returned = known.returned_class(name)
+        if returned is not None and not known.is_module_class(returned):
+            return Val(cls=Symbol("external", "", returned), name=name)
         if known.is_module_class(name):
             if self.world.is_parameterless(name):
                 return Val("loss", name=name)
@@ -675,6 +698,21 @@ class Calls:
             self.sink(graph, "print", node.o)
             return UNKNOWN
         return self._unknown_call(node, name, args, keywords)
+
+    def _wrapped(self, name: str, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> Val | None:
+        """The model that a call gives back wrapped, moved, compiled or frozen."""
+        wrapper = self.knowledge.wrapper(name)
+        if wrapper is None:
+            return args[0] if name.rpartition(".")[2] in _WRAPPERS and args and args[0].model else None
+        if wrapper.each:
+            return args[0] if len(args) == 1 else _prepared(args)
+        value = args[wrapper.argument] if wrapper.argument < len(args) else None
+        value = next((v for k, v in keywords if k == wrapper.keyword), value)
+        if value is None or not (value.model or value.kind == "func"):
+            return None
+        if wrapper.frozen:
+            value = msgspec.structs.replace(value, frozen=True)
+        return value
 
     def _made_model(self, model: Model, name: str) -> Val:
         cls = Symbol("external", "", model.returns) if model.returns else None
@@ -834,7 +872,7 @@ class Calls:
         self.inlining.append(function.o)
         saved = self.state
         self.state = saved.copy()
-        bound = _bind(tuple((p.name, p.kind) for p in function.params), args, keywords)
+        bound = bind(tuple((p.name, p.kind) for p in function.params), args, keywords)
         for i, param in enumerate(function.params):
             self.state.env[param.name] = bound.get(i, Val(name=param.name))
         if mode is not None:
@@ -920,6 +958,7 @@ class Calls:
             trains=bool(facts.steps) or bool(facts.backwards),
             entry=facts.entry[0] if facts.entry else None,
             escapes=frozenset(escapes),
+            param_calls=tuple((i, tuple(sorted(m))) for i, m in sorted(facts.param_calls.items())),
         )
 
     def _last_switch(self, spelled: str) -> str:
@@ -1030,7 +1069,7 @@ def _split_of_args(node: ir.Call) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _bind(params: Any, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> dict[int, Val]:
+def bind(params: Any, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> dict[int, Val]:
     """Arguments by parameter index. ``params`` are (name, kind) pairs."""
     bound: dict[int, Val] = {}
     positions = [i for i, (_, kind) in enumerate(params) if kind == "positional"]

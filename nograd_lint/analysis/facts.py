@@ -114,6 +114,7 @@ class Summary(msgspec.Struct, frozen=True):
     evals: frozenset[int] = NOTHING  # parameters (0 = self) that it puts in eval mode
     trains: bool = False  # runs an optimizer step or a backward somewhere inside
     entry: Mode | None = None  # its own decorator's mode
+    param_calls: tuple[tuple[int, tuple[Mode, ...]], ...] = ()  # modes in which it calls a parameter
     escapes: frozenset[int] = NOTHING  # parameters whose graph it stores or hands on
 
 
@@ -140,6 +141,7 @@ class Facts:
         self.symbols: dict[int, Symbol] = {}
         self.stmt_modes: dict[int, set[Mode]] = {}
         self.functions: dict[int, str] = {}  # ordinal of a nested function → its qualified name
+        self.param_calls: dict[int, set[Mode]] = {}  # parameter → modes in which it is called as a function
         self.kept: dict[int, list[tuple[int, str]]] = {}  # forward → (node, name) of what keeps its graph across batches
         self.env: dict[str, Val] = {}  # at the end
         self.exit_modes: set[tuple[Mode, int | None]] = set()

@@ -7,13 +7,14 @@ its summary (see :mod:`nograd_lint.project.summaries`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nograd_lint.analysis.calls import Calls
-from nograd_lint.analysis.facts import CallSite, Facts, Guard, Loop, Site, Switch
+from nograd_lint.analysis.facts import CallSite, Facts, Guard, Loop, Site, Switch, walk
 from nograd_lint.analysis.values import (
     NOTHING,
     NUMBER,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from nograd_lint.project.summaries import World
 
 _SURE_HINTS = frozenset(("eval", "parameters", "named_parameters", "named_modules"))
+_SWITCHES = frozenset(("torch.set_grad_enabled", "torch._C._set_grad_enabled"))
+_CONTEXT = re.compile(r"ctx|context|guard|grad|infer", re.I)
 _PLAIN_ATTRIBUTES = frozenset(
     "shape size dtype device ndim requires_grad grad is_leaf names layout itemsize nbytes is_cuda grad_fn".split()
 )
@@ -141,6 +144,10 @@ class Interp(Calls):
                 facts.entry = (mode, decorator.o)
                 self.state.mode = self.state.mode.under(mode)
                 self.state.guard = decorator.o
+        rebound = self.world.rebound(self.path, self.unit)
+        if rebound is not None and not root.is_async:
+            facts.entry = (rebound, root.o)
+            self.state.mode, self.state.guard = self.state.mode.under(rebound), root.o
         if facts.cls is not None:
             facts.hook = self.world.hook(facts.cls, root.name)
         static = any(ir.dotted(d) == "staticmethod" for d in root.decorators)
@@ -218,13 +225,23 @@ class Interp(Calls):
 
     def _do_expr(self, stmt: ir.ExprStmt) -> None:
         value = self.expr(stmt.value)
+        self._switch_at_once(stmt.value, value)
         if isinstance(stmt.value, (ir.Call, ir.Await)) and value.graph:
             self.sink(frozenset(t for t in value.graph if t == stmt.value.o), "discarded", stmt.o)
+
+    def _switch_at_once(self, expr: ir.Expr, value: Val) -> None:
+        """``set_grad_enabled(x)`` takes effect when it is called."""
+        if isinstance(expr, ir.Call) and value.kind == "guard" and value.name in _SWITCHES:
+            self._switch(expr, value.data, "set_grad_enabled")
 
     def _do_assign(self, stmt: ir.Assign) -> None:
         if stmt.value is None:
             return
         value = self.expr(stmt.value)
+        self._switch_at_once(stmt.value, value)
+        if value.graph and len(stmt.targets) == 1 and (name := ir.dotted(stmt.targets[0])) is not None:
+            if any(isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) == name for n in walk(stmt.value)):
+                self.keep(value.graph, stmt.targets[0], "accumulate", stmt.o)
         if stmt.annotation is not None and not value.model:
             typed = self.world.annotated(self.path, stmt.annotation)
             if typed is not None:
@@ -300,8 +317,11 @@ class Interp(Calls):
             # A switch inside a loop that normally runs counts as thrown.
             before.mode, before.guard = after.mode, after.guard
         phases = dict(after.phases)
+        frozen = {name for name, value in after.env.items() if value.frozen}
         joined = _join_states((before, after))
         joined.phases = phases
+        for name in frozen:  # a loop that freezes parameters normally runs
+            joined.env[name] = msgspec.structs.replace(joined.env[name], frozen=True)
         return joined
 
     def _do_while(self, stmt: ir.While) -> None:
@@ -324,6 +344,10 @@ class Interp(Calls):
         for index, item in enumerate(stmt.items):
             value = self.expr(item.expr)
             mode = self.entered(value)
+            if mode is None and not value.kind and value.symbol is None and isinstance(item.expr, (ir.Name, ir.Attr)):
+                last = ir.dotted(item.expr) or ""
+                if _CONTEXT.search(last.rpartition(".")[2]):
+                    mode = Mode.DYNAMIC  # a context that came from elsewhere
             if mode is not None:
                 changed = True
                 if mode is not Mode.ENTRY:
@@ -345,8 +369,6 @@ class Interp(Calls):
         return name is not None and name.rpartition(".")[2] in ("ExitStack", "AsyncExitStack")
 
     def _record_guard(self, stmt: ir.With, index: int, mode: Mode) -> None:
-        from nograd_lint.analysis.facts import walk
-
         key = (stmt.o, index)
         if key not in self.facts.guards and stmt.body:
             inner = frozenset(n.o for n in walk(stmt.body))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nograd_lint.analysis.facts import Facts, Forward, walk
-from nograd_lint.analysis.values import Mode, evaluation_by_name, evaluation_class, split_of
+from nograd_lint.analysis.values import Mode, evaluation_by_name, evaluation_class, split_of, words
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE, Symbol
 from nograd_lint.syntax import ir
@@ -64,6 +64,8 @@ def _find(world: World, facts: Facts) -> list[Tracked]:
     symbol = Symbol("function", facts.path, facts.unit)
     last = facts.unit.rpartition(".")[2].partition("#")[0]
     if facts.is_module_class and last in ("forward", "__call__") and not facts.evals:
+        return []
+    if world.switched_off(facts.path) is not None:
         return []
     hook = facts.hook
     if hook is not None and (Mode(hook.mode).off or hook.demand):
@@ -147,9 +149,6 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
         points += 1
     if detached:
         notes.append((_SINK_TEXT[detached[0]], sinks[detached[0]][0]))
-    if "numpy" in sinks and not wrapper and not _numpy_by_function(facts, sinks["numpy"]):
-        # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
-        points -= 3
     strong = in_eval or evaluation_loop is not None or wrapper
     if points >= 5:
         confidence = Confidence.HIGH
@@ -182,7 +181,12 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
     file = world.project.file(facts.path)
     if file is not None and _TORCH.search(file.data) is None and forward.level < 3:
         confidence = Confidence.LOW
-    if test and not in_eval and not set(sinks) & {"discarded"} and set(detached) <= {"compare", "shape", "item"}:
+    if test and not set(sinks) & {"discarded"} and set(detached) <= {"compare", "shape", "item"}:
+        confidence = Confidence.LOW
+    if "numpy" in sinks and not _numpy_by_function(facts, sinks["numpy"]):
+        # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
+        confidence = Confidence.LOW
+    if escapes and "loss" in words(forward.function.rpartition(".")[2]):
         confidence = Confidence.LOW
     why = "its result, which carries the graph, goes to callers" if escapes else ""
     return _Candidate(forward, points, notes, escapes, confidence, why)

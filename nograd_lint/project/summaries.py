@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from nograd_lint.analysis.calls import bind
 from nograd_lint.analysis.facts import CallSite, Facts, Summary
 from nograd_lint.analysis.interp import Interp
 from nograd_lint.analysis.values import UNKNOWN, Mode, Val, guard_by_name, join
@@ -26,8 +28,9 @@ DEPTH = 3  # levels of callees looked into
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
 _DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
-_BUILDERS = re.compile(r"__init__|__post_init__|_*(?:setup|build|create|make|init|load|configure|set|get|prepare)\w*")
-_SELF_ASSIGN = re.compile(rb"self\.(\w+)[ \t]*(?::[^=\n]+)?=[^=]")
+_MAKES = re.compile(rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)")
+_ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.M)
+_SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.M)
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -205,6 +208,22 @@ class World:
                 value = self._class_attributes(ancestor).get(attr)
                 if value is not None:
                     return value
+                alias = self._class_alias(ancestor, attr)
+                if alias is not None:
+                    return alias
+        return None
+
+    def _class_alias(self, cls: Symbol, attr: str) -> Val | None:
+        """``decode = decode_function`` in a class body."""
+        file = self.project.file(cls.path)
+        if file is None or cls.name not in file.classes:
+            return None
+        definition = file.classes[cls.name]
+        for match in _ALIAS.finditer(file.data, definition.body, definition.end):
+            if match[1] == attr.encode() and match.start() > definition.start:
+                symbol = self.project.resolve(cls.path, match[2].decode())
+                if symbol is not None and symbol.kind == "function":
+                    return Val("bound", symbol=symbol)
         return None
 
     def _class_attributes(self, cls: Symbol) -> dict[str, Val]:
@@ -221,7 +240,7 @@ class World:
         for name, unit in file.units.items():
             if not (definition.start <= unit.start < definition.end and name.startswith(f"{cls.name}.")):
                 continue
-            if not _BUILDERS.fullmatch(unit.name) or not _SELF_ASSIGN.search(file.data, unit.start, unit.end):
+            if unit.name != "__init__" and not _MAKES.search(file.data, unit.start, unit.end):
                 continue
             facts = self.facts(cls.path, name, 0)
             if facts is None:
@@ -229,6 +248,8 @@ class World:
             for dotted, value in facts.env.items():
                 if dotted.startswith("self.") and dotted.count(".") == 1:
                     plain = _detached(value)
+                    if plain.kind == "const" and plain.data is None:
+                        continue  # made later
                     attr = dotted[5:]
                     result[attr] = join((result[attr], plain)) if attr in result else plain
         for dotted in file.hints:
@@ -279,6 +300,53 @@ class World:
         return None
 
     # --- names --------------------------------------------------------------------------------------------------------
+
+    def rebound(self, path: str, unit: str) -> Mode | None:
+        """``f = torch.no_grad()(f)``: the grad mode that a function is put in behind its definition."""
+        file = self.project.file(path)
+        name = unit.rpartition(".")[2].partition("#")[0]
+        if file is None or unit == MODULE or b"grad" not in file.data and b"inference_mode" not in file.data:
+            return None
+        pattern = rb"^[ \t]*%b[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*%b[ \t]*\)" % (name.encode(), name.encode())
+        for match in re.finditer(pattern, file.data, re.M):
+            symbol = self.project.resolve(path, match[1].decode())
+            if symbol is not None and symbol.kind == "external" and (mode := self.guard_mode(symbol.name)) is not None:
+                return mode
+        return None
+
+    def switched_off(self, path: str) -> str | None:
+        """The module, imported by a file (or the file itself), that turns gradients off for the whole process."""
+        if not self._switchers:
+            return None
+        seen = {path}
+        queue = [(path, 0)]
+        while queue:
+            current, depth = queue.pop(0)
+            if current in self._switchers:
+                return current
+            file = self.project.file(current)
+            if file is None or depth >= 5:
+                continue
+            for item in file.outline.imports:
+                alias = item.alias
+                if item.scope >= 0:
+                    continue
+                names = [alias.module] if alias.name is None else [alias.module, f"{alias.module}.{alias.name}".lstrip(".")]
+                for name in names:
+                    target = self.project.module(name, current, alias.level)
+                    if target is not None and target not in seen:
+                        seen.add(target)
+                        queue.append((target, depth + 1))
+        return None
+
+    @cached_property
+    def _switchers(self) -> frozenset[str]:
+        found = set()
+        for path in self.project.paths:
+            file = self.project.file(path)
+            if file is not None and _SWITCH_OFF.search(file.data) is not None:
+                found.add(path)
+        return frozenset(found)
 
     def member(self, symbol: Symbol, attr: str) -> Symbol | None:
         if symbol.kind == "external":
@@ -332,8 +400,11 @@ class World:
         complete = True
         distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
         places = 0
-        pattern = re.compile(rb"\b" + re.escape(called.encode()) + rb"[ \t]*\(")
-        for path in self.project.files_calling(called):
+        word = re.escape(called.encode())
+        handed = rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*" + word + rb"[ \t]*[,)]"
+        pattern = re.compile(rb"\b" + word + rb"[ \t]*\(|" + handed)
+        nearby = [symbol.path] if symbol.path not in self.project.files_calling(called) else []
+        for path in [*nearby, *self.project.files_calling(called)]:
             file = self.project.file(path)
             if file is None:
                 continue
@@ -359,11 +430,34 @@ class World:
                 for site in facts.calls.values():
                     if site.target in targets:
                         found.append((path, unit, site))
+                    elif any(v.symbol in targets for v in site.args) or any(v.symbol in targets for _, v in site.keywords):
+                        handed_on = self._handed_on(site, targets)
+                        if handed_on is None:
+                            complete = False
+                        else:
+                            found.append((path, unit, handed_on))
                     elif site.target is None and site.method == name and cls is not None and distinct:
                         receiver = site.args[0] if site.args else UNKNOWN
                         if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
                             found.append((path, unit, site))
         return tuple(found), complete
+
+    def _handed_on(self, site: CallSite, targets: set[Symbol]) -> CallSite | None:
+        """A call that is given the function, as a call of it in the mode in which the callee runs its parameter."""
+        if site.target is None:
+            return None
+        summary = self.summary(site.target, 0)
+        if summary is None:
+            return None
+        bound = bind(self.parameters(site.target), site.args, site.keywords)
+        modes: set[tuple[Mode, int | None]] = set()
+        for i, inner in summary.param_calls:
+            if i in bound and bound[i].symbol in targets:
+                for mode in inner:
+                    modes |= {(outer if mode is Mode.ENTRY else mode, guard) for outer, guard in site.modes}
+        if not modes:
+            return None
+        return msgspec.structs.replace(site, modes=modes)
 
     def entry(self, symbol: Symbol, depth: int = CALLER_DEPTH) -> Entry:
         """The grad modes in which the project enters a function, each with a witness."""
