@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -53,8 +53,16 @@ class UnitContext:
     def by_ordinal(self) -> dict[int, ir.Node]:
         return {n.o: n for n in self.nodes}
 
-    def all(self, kind: type[T]) -> Iterator[T]:
-        return (n for n in self.nodes if isinstance(n, kind))
+    @cached_property
+    def _by_type(self) -> dict[type, list[ir.Node]]:
+        found: dict[type, list[ir.Node]] = {}
+        for node in self.nodes:
+            found.setdefault(type(node), []).append(node)
+        return found
+
+    def all(self, kind: type[T]) -> Sequence[T]:
+        """Every node of a type."""
+        return self._by_type.get(kind, ())  # type: ignore[return-value]
 
     @cached_property
     def blocks(self) -> tuple[tuple[ir.Stmt, ...], ...]:

@@ -1,0 +1,162 @@
+"""A loss without a graph is made to require gradients, which hides the error: nothing is learnt.
+
+## What it does
+Reports `loss.requires_grad = True`, `loss.requires_grad_()`, `Variable(loss, requires_grad=True)` and
+`torch.tensor(loss.item(), requires_grad=True)` where `backward` is then called on that very tensor. Inputs and cached
+features that become leaves on purpose are not reported, nor is a loss whose graph is intact.
+
+## Why is this bad?
+`backward` ends at the new leaf: it raises no error, and no parameter gets a gradient. The loss is computed, printed and
+never falls.
+
+## Examples
+```python error
+import torch
+import torch.nn.functional as F
+from torch.autograd import Variable
+
+
+def train(model, optimizer, train_loader):
+    for x, y in train_loader:
+        loss = F.cross_entropy(model(x), y)
+        loss = Variable(loss, requires_grad=True)  # NGL205
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+```python fixed
+import torch
+import torch.nn.functional as F
+from torch.autograd import Variable
+
+
+def train(model, optimizer, train_loader):
+    for x, y in train_loader:
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+```python error
+import torch
+import torch.nn.functional as F
+
+
+@torch.no_grad()
+def train(model, optimizer, train_loader):
+    for x, y in train_loader:
+        loss = F.cross_entropy(model(x), y)
+        loss.requires_grad = True  # NGL205
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+```python fixed
+import torch
+import torch.nn.functional as F
+
+
+def train(model, optimizer, train_loader):
+    for x, y in train_loader:
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+```python ok
+import torch
+import torch.nn.functional as F
+
+
+def attack(model, x, y):
+    x = x.detach().requires_grad_()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    return x.grad.sign()
+
+
+def train(model, optimizer, train_loader):
+    for x, y in train_loader:
+        loss = F.cross_entropy(model(x), y)
+        loss.requires_grad = True
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+
+## Fix safety
+Unsafe: the line goes, and the guard that made it seem necessary with it.
+
+## Known problems
+A graph that was lost on the way through NumPy in another function is not seen.
+
+## References
+- https://github.com/ronghuaiyang/arcface-pytorch/issues/56
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nograd_lint.diagnostics import Applicability, Confidence, Severity
+from nograd_lint.rules._base import Delete, Finding, FixPlan, Kind, Rule
+from nograd_lint.rules._carry import Kind as Carried
+from nograd_lint.rules._guards import shown
+from nograd_lint.rules._training import Hidden, hidden, source_of, unguard
+from nograd_lint.syntax import ir
+
+if TYPE_CHECKING:
+    from nograd_lint.rules._context import UnitContext
+
+RULE = Rule(
+    code="NGL205", name="requires-grad-on-detached-loss", severity=Severity.ERROR, kind=Kind.TRAIN, fixable=True
+)
+
+
+def check(unit: UnitContext) -> Iterator[Finding]:
+    if not unit.facts.backwards:
+        return
+    seen: set[int] = set()
+    for found in hidden(unit):
+        if found.stmt.o in seen:
+            continue
+        seen.add(found.stmt.o)
+        notes = []
+        if found.carry.kind is Carried.OFF:
+            why = "computed with gradients off"
+            notes = [unit.note("computed with gradients off here", n) for n in found.carry.off[:2]]
+            if found.carry.off and (source := source_of(unit, found.carry.off[0])) is not None:
+                notes.append(unit.note("gradients are switched off here", source.node))
+        elif found.carry.cut:
+            why = "cut off from its graph"
+            notes = [unit.note("the graph ends here", n) for n in found.carry.cut[:2]]
+        else:
+            why = "copied without its graph"
+        notes.append(unit.note("backward ends at the new leaf", found.backward.node))
+        yield Finding(
+            found.stmt.o,
+            f"`{shown(unit.source(found.stmt.o))}` hides that the loss was {why}: backward ends here and nothing is learnt",
+            Confidence.HIGH if found.carry.sure else Confidence.MEDIUM,
+            tuple(notes),
+            fix=_fix(unit, found),
+        )
+
+
+def _fix(unit: UnitContext, found: Hidden) -> FixPlan | None:
+    delete = Delete(found.stmt.o)
+    reason = "gradients flow then, and training changes"
+    if found.carry.kind is Carried.OFF:
+        source = source_of(unit, found.carry.off[0]) if found.carry.off else None
+        return unguard(source, "Remove the line and the guard", reason, delete)
+    if found.rebinds and isinstance(found.stmt, ir.Assign) and not _refers_to_itself(found.stmt):
+        return None
+    return FixPlan("Remove the line", Applicability.UNSAFE, (delete,), reason)
+
+
+def _refers_to_itself(stmt: ir.Assign) -> bool:
+    """``loss = Variable(loss, ...)``: without the line, the name still has its value."""
+    from nograd_lint.analysis.facts import walk
+
+    names = {ir.dotted(target) for target in stmt.targets}
+    return any(isinstance(n, ir.Name) and n.id in names for n in walk(stmt.value))
