@@ -313,7 +313,7 @@ class Resolver:
         self.rules = rules
         self.selection = selection
         self._isolated = isolated
-        self._overrides = dict(overrides or {})
+        self._overrides: dict[str, Any] = dict(overrides or {})
         self._given = None if config is None else (config.resolve(), self._load(config))
         self._configs: dict[Path, Path | None] = {}
         self._settings: dict[Path, Settings] = {}
@@ -322,6 +322,7 @@ class Resolver:
         self._enabled: dict[Path | None, frozenset[str]] = {}
         if selection is not None:
             check_selectors(selection, rules, "command line")
+        check_selectors(Settings(**self._overrides), rules, "command line")
 
     def _load(self, path: Path) -> Settings:
         return msgspec.structs.replace(load(path, self.rules), **self._overrides)

@@ -240,6 +240,8 @@ def test_the_order_of_selectors_does_not_matter(select: list[str], ignore: list[
 def test_unknown_selectors_on_the_command_line() -> None:
     with pytest.raises(ConfigError, match="command line: `select`: unknown rule `NGL1O1`; did you mean `NGL101`"):
         Resolver(RULES, selection=Selection(select=("NGL1O1",)))
+    with pytest.raises(ConfigError, match=r"command line: `per-file-ignores.*`: unknown rule `E501`"):
+        Resolver(RULES, overrides={"per_file_ignores": {"a.py": ("E501",)}})
     check_selectors(Selection(select=("NGL3", "ALL"), ignore=("tracked-evaluation",)), RULES, "f")
 
 

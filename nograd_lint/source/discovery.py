@@ -85,6 +85,10 @@ class _Search:
         return _rules(*self.nested(directory)) if self.nested else self.rules
 
     def add(self, path: str, real: str) -> None:
+        if not path.isascii() and path.encode("utf-8", "replace") != os.fsencode(path):
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            self.problems.append(Problem(display_name(Path(shown), self.root), "the name of the file is not UTF-8"))
+            return
         # Of several names of a file its own is reported, whichever is met first.
         if real not in self.found or path == real:
             self.found[real] = path

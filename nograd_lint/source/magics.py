@@ -8,13 +8,15 @@ from nograd_lint.source.lexer import logical_line
 
 # Cell magics whose body is Python that runs in the notebook's own namespace.
 _PYTHON_MAGICS = frozenset(b"capture debug ipytest memit prun time timeit".split())
+_BARE = rb"(?:pip3?|conda|mamba|uv)[ \t]+(?:install|uninstall|add|list|pip)[ \t\n]"
 _CELL_MAGIC = re.compile(rb"\s*%%(\w+)[^\n]*")
-_MAGIC = re.compile(rb"[ \t]*[%!?,;/]")
+# The last ones are magics that IPython takes without their `%`, as a cell begins with them so often.
+_MAGIC = re.compile(rb"[ \t]*(?:[%!?,;/]|" + _BARE + rb")")
 _ASSIGNED = re.compile(rb"[ \t]*[A-Za-z_][\w.,* \t\[\]]*=[ \t]*(?=[%!])")
 _HELP = re.compile(rb"[ \t]*[^\s#'\"=][^\n#'\"]*\?[ \t]*(?:\n|\Z)")
 # To the end of the row, and of those that a backslash joins to it.
 _ESCAPED = re.compile(rb"[^\n\\]*(?:\\(?:\n|.|\Z)[^\n\\]*)*")
-_CANDIDATE = re.compile(rb"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
+_CANDIDATE = re.compile(rb"^[ \t]*[%!?,;/]|^[ \t]*" + _BARE + rb"|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
 
 
 def neutralise(cell: bytes) -> bytes:

@@ -15,7 +15,7 @@ from nograd_lint.settings import Settings
 from nograd_lint.source.discovery import discover
 
 
-def tree(root: Path, *files: str, **contents: str) -> Path:
+def tree(root: Path, *files: str) -> Path:
     for name in files:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +113,17 @@ def test_directories_that_are_named_like_files(tmp_path: Path) -> None:
     tree(tmp_path, "a.py/b.py")
     os.mkfifo(tmp_path / "pipe.py")
     assert found(tmp_path) == ["a.py/b.py"]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    tree(tmp_path, "é.py")
+    try:
+        (tmp_path / os.fsdecode(b"\xff.py")).write_text("")
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    result = discover([tmp_path], Settings(), tmp_path)
+    assert result.files == [tmp_path / "é.py"]
+    assert result.problems == [Problem("\\xff.py", "the name of the file is not UTF-8")]
 
 
 def test_nested_configurations(tmp_path: Path) -> None:

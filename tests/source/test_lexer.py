@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nograd_lint.source.lexer import lex
@@ -80,6 +80,7 @@ def test_an_unclosed_bracket_ends_at_the_next_statement(opened: str, following: 
     assert len(lexed.lines) >= 3
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(alphabet="\"'()[]{}#\\\nfrb x=\t,:", max_size=200).map(str.encode))
 def test_every_input_has_ordered_lines_that_end_at_line_ends(data: bytes) -> None:
     lexed = lex(data)

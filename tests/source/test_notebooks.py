@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nograd_lint.diagnostics import Edit, Position, Problem, Span
@@ -136,6 +136,7 @@ def test_odd_but_valid_notebooks() -> None:
         ("%%html\n<a>", "\n"),
         ("%%writefile model.py\nimport torch", "\n"),
         ("/f x\n,f a b\n;f a b", "pass\npass\npass"),
+        ("pip install torch 'x\nuv = pip\nif a:\n  pip  install -U x\n", "pass\nuv = pip\nif a:\n  pass\n"),
         ("%%time", ""),
         ("!", "pass"),
         ("", ""),
@@ -145,6 +146,7 @@ def test_magics(cell: str, expected: str) -> None:
     assert neutralise(cell.encode()) == expected.encode()
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -198,6 +200,7 @@ def lines(text: str) -> list[str]:
     ]
 
 
+@settings(deadline=None)
 @given(
     sources=st.lists(SOURCES, min_size=1, max_size=4),
     as_lists=st.booleans(),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nograd_lint.diagnostics import Edit, Position, Problem, Span
@@ -96,6 +96,7 @@ def test_what_cannot_be_read_says_why(raw: bytes, reason: str) -> None:
     assert reason in problem(raw)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from([b"# coding: latin-1", b"# -*- coding: cp1252 -*-", b"#", b"", b"x = 1", b" \t# coding=utf8"]),
@@ -110,6 +111,7 @@ def test_declared_encodings_are_those_of_tokenize(raw: bytes) -> None:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_rows_and_columns_are_the_same_in_text_and_analysis(text: str) -> None:
     file = source(text.encode())
@@ -126,6 +128,7 @@ def test_rows_and_columns_are_the_same_in_text_and_analysis(text: str) -> None:
             assert file.analysis[offset:].decode()[0] == file.text[file.index(place)] == row[column - 1]
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 100))
 def test_offsets_survive_the_way_to_positions_and_back(text: str, index: int) -> None:
     file = source(text.encode())
@@ -155,6 +158,7 @@ def test_places_beyond_the_end_are_the_end() -> None:
 # --- edits ------------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     text=TEXTS,
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "cp1252"]),

@@ -5,7 +5,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nograd_lint.diagnostics import Confidence, Diagnostic, Position, Severity, Span
@@ -217,6 +217,7 @@ PIECES = [
 ]
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=6),
     newline=st.sampled_from(["\n", "\r\n"]),
