@@ -26,6 +26,17 @@ def named(unit: UnitContext, expr: ir.Expr | None) -> str | None:
     return found if found in GUARDS else None
 
 
+def is_class(unit: UnitContext, expr: ir.Expr) -> str | None:
+    """The canonical name of the guard class that an expression is, through variables too, None where it is none."""
+    found = named(unit, expr)
+    if found is None and isinstance(expr, (ir.Name, ir.Attr)):
+        value = unit.facts.values.get(expr.o)
+        symbol = value.symbol if value is not None and not value.kind else None
+        if symbol is not None and symbol.kind == "external" and symbol.name in GUARDS:
+            found = symbol.name
+    return found
+
+
 def called(unit: UnitContext, expr: ir.Expr | None) -> str | None:
     """The canonical name of PyTorch's guard that an expression calls."""
     return named(unit, expr.func) if isinstance(expr, ir.Call) else None

@@ -272,7 +272,7 @@ def hidden(unit: UnitContext) -> list[Hidden]:
 
 
 def _find_hidden(unit: UnitContext) -> Iterator[Hidden]:
-    statements = (*unit.all(ir.Assign), *unit.all(ir.ExprStmt))
+    statements: tuple[ir.Stmt, ...] = (*unit.all(ir.Assign), *unit.all(ir.ExprStmt))
     switched = [(stmt, target) for stmt in statements if (target := _switched_on(stmt)) is not None]
     made = {stmt.o: (stmt, value) for stmt in unit.all(ir.Assign) if (value := _leaf_of(unit, stmt.value)) is not None}
     if not switched and not made:
