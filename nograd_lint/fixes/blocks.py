@@ -98,16 +98,18 @@ def _explode(layout: Layout, block: Node, siblings: list[Node], base: str, newli
 
 
 def shift(layout: Layout, start: int, end: int, base: str, step: str) -> list[Change]:
-    """Indent the lines that begin between two offsets; ``base`` is the indentation they have in common."""
+    """Indent the lines that begin between two offsets and are indented by ``base`` at least.
+
+    Only continuation lines and comments can be indented less, where it means nothing.
+    """
     changes = []
     strings = layout.multiline_strings(start, end)
     for row in range(layout.lines.row(start) + 1, layout.lines.row(end) + 1):
         at = layout.lines.start(row)
         if at >= end or layout.is_blank(row) or any(low < at < high for low, high in strings):
             continue
-        common = layout.indentation(row).startswith(base)
-        if common or not layout.is_comment(row):
-            place = layout.indented(row) + (len(base) if common else 0)
+        if layout.indentation(row).startswith(base):
+            place = layout.indented(row) + len(base)
             changes.append(Change(place, place, step))
     return changes
 
@@ -208,7 +210,7 @@ def _dissolve(layout: Layout, node: Node, comment: str) -> list[Change]:
     else:
         # The first line of the body takes the place of the header.
         head += 1
-        while layout.is_blank(head):
+        while layout.is_blank(head):  # ends at the body, for there is one
             head += 1
         changes = [Change(start, layout.indented(head) + len(layout.indentation(head)), "")]
     end = layout.end(node)

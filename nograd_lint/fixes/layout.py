@@ -33,6 +33,30 @@ def _parser() -> Parser:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_python.language()))
 
 
+def _flattened(data: bytes) -> bytes:
+    """The text with what brackets enclose in one row; every token stays where it is.
+
+    The grammar takes a row within brackets for the end of a block where it is indented less than the block.
+    """
+    from nograd_lint.source.lexer import STRING
+
+    data = data.replace(b"\\\r\n", b" \\\n").replace(b"\r\n", b" \n")
+    depth = 0
+
+    def flat(match: re.Match[bytes]) -> bytes:
+        nonlocal depth
+        token = match[0]
+        if token in b"([{":
+            depth += 1
+        elif token in b")]}":
+            depth = max(depth - 1, 0)
+        elif depth and token[:1] in b"#\n\\":
+            return b" " * len(token)
+        return token
+
+    return re.sub(rb"[(\[{)\]}]|#[^\n]*|\\?\n|" + STRING, flat, data, flags=re.DOTALL)
+
+
 class Layout:
     """A text with its lines and tree. Offsets count code points of the text."""
 
@@ -48,6 +72,8 @@ class Layout:
                 line = text[self.lines.starts[row - 1] : self.lines.starts[row]]
                 self._byte_starts.append(self._byte_starts[-1] + len(line.encode("utf-8", "surrogatepass")))
         self.root: Node = _parser().parse(data).root_node
+        if self.root.has_error:
+            self.root = _parser().parse(_flattened(data)).root_node
 
     # --- offsets ------------------------------------------------------------------------------------------------------
 
@@ -91,8 +117,9 @@ class Layout:
         node = self.root.descendant_for_byte_range(byte, byte + 1)
         while node is not None and (node.parent is None or node.parent.type not in _BLOCKS):
             node = node.parent
-        if node is None or node.type in ("comment", "case_clause") or node.has_error:
+        if node is None or node.type in ("comment", "case_clause"):
             raise UnfixableError("no statement here")
+        self._check_parsed(node)
         begins = node.start_byte
         if node.type == "decorated_definition":
             definition = node.child_by_field_name("definition")
@@ -101,6 +128,16 @@ class Layout:
         if begins != byte:
             raise UnfixableError("no statement begins here")
         return node
+
+    def _check_parsed(self, node: Node) -> None:
+        """Raise :class:`UnfixableError` where an error in the text may have confused the tree around a node."""
+        if not self.root.has_error:
+            return
+        while node.parent is not None and node.parent.parent is not None:
+            node = node.parent
+        near = (node, node.prev_sibling, node.next_sibling)
+        if self.root.type != "module" or any(n is not None and n.has_error for n in near):
+            raise UnfixableError("the text around the statement cannot be parsed")
 
     def definition(self, start: int) -> Node:
         """The function or class whose first ``@``, or whose ``def``, ``async`` or ``class`` stands at an offset."""
@@ -134,10 +171,11 @@ class Layout:
         for child in node.children:
             if child.end_byte <= low or child.start_byte >= high:
                 continue
-            if child.start_point[0] == child.end_point[0]:
+            start, end = self.char(child.start_byte), self.char(child.end_byte)
+            if self.lines.row(start) == self.lines.row(end):
                 continue
             if child.type == "string":
-                yield self.char(child.start_byte), self.char(child.end_byte)
+                yield start, end
             else:
                 yield from self._strings(child, low, high)
 

@@ -48,9 +48,9 @@ def test_known_names_are_used(head: str, guard: str) -> None:
     [
         ("import torch.nn as nn", "import torch\nimport torch.nn as nn"),
         ("import os\nfrom torch import nn\nimport b", "import os\nimport torch\nfrom torch import nn\nimport b"),
-        ("import os\nfrom model import (\n    model,\n)  # m", "import os\nfrom model import (\n    model,\n)  # m\nimport torch"),
+        ("from model import (\n    model,\n)  # m", "from model import (\n    model,\n)  # m\nimport torch"),
         ('"""Doc."""', '"""Doc."""\n\nimport torch'),
-        ('"""Doc."""\nfrom __future__ import annotations', '"""Doc."""\nfrom __future__ import annotations\n\nimport torch'),
+        ('"""Doc."""\nfrom __future__ import division', '"""Doc."""\nfrom __future__ import division\n\nimport torch'),
         ("#!/usr/bin/env python\n# coding: utf-8", "#!/usr/bin/env python\n# coding: utf-8\nimport torch"),
         ("import os; import sys; a = (\n  1)", "import os; import sys; a = (\n  1)\nimport torch"),
         (
@@ -65,10 +65,11 @@ def test_torch_is_imported_once(head: str, top: str) -> None:
 
 def test_two_guards_share_one_import() -> None:
     text = "from model import model\na = model(1)\nb = 2\nc = model(3)\n"
-    assert fixed(text, lambda t: Wrap(ordinal(t, "a ="), ordinal(t, "a =")), lambda t: Wrap(ordinal(t, "c ="), ordinal(t, "c ="))) == (
+    first, second = ordinal(text, "a ="), ordinal(text, "c =")
+    assert fixed(text, lambda _: Wrap(first, first), lambda _: Wrap(second, second)) == (
         "from model import model\nimport torch\nwith torch.no_grad():\n    a = model(1)\nb = 2\n"
         "with torch.no_grad():\n    c = model(3)\n"
-    )  # fmt: skip
+    )
 
 
 def test_an_import_of_the_function_itself() -> None:

@@ -284,7 +284,12 @@ CASES = {
             y = f(1)
         ''',
     ),
-    "end of file without a newline": ("import torch\ny = model(x)", "y =", "y =", "import torch\nwith torch.no_grad():\n    y = model(x)"),
+    "end of file without a newline": (
+        "import torch\ny = model(x)",
+        "y =",
+        "y =",
+        "import torch\nwith torch.no_grad():\n    y = model(x)",
+    ),
     "step of the neighbours": (
         "import torch\nif a:\n  y = model(x)\nfor b in c:\n      pass\n",
         "y =",
@@ -310,10 +315,10 @@ CASES = {
         "import torch\ndef f(x):\n\f    with torch.no_grad():\n        y = model(x)\n\f        z = 1\n",
     ),
     "CRLF": (
-        "import torch\r\nif a:\r\n    y = model(\r\n        x)\r\n\r\n    z = 1; w = 2\r\n",
+        "import torch\r\nif a:\r\n    y = b(\r\n        x)\r\n\r\n    z = 1; w = 2\r\n",
         "y =",
         "z =",
-        "import torch\r\nif a:\r\n    with torch.no_grad():\r\n        y = model(\r\n            x)\r\n\r\n        z = 1\r\n    w = 2\r\n",
+        "import torch\r\nif a:\r\n    with torch.no_grad():\r\n        y = b(\r\n            x)\r\n\r\n        z = 1\r\n    w = 2\r\n",
     ),
     "lone CR": (
         "import torch\rif a:\r    y = model(x)\r    z = 1\r",
@@ -327,7 +332,7 @@ CASES = {
         "𝔂 =",
         "import torch\nif ä:\n    é = '€'\n    with torch.no_grad():\n        𝔂 = model(x)\n    z = '🔥'  # 🔥\n",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
