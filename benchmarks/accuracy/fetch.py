@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Download the packages of packages.toml, check their hashes, and unpack their Python files.
+
+usage: fetch.py [NAME ...]
+
+Everything lands below benchmarks/data (or $NOGRAD_LINT_BENCHMARK_DATA), which is never committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from common import DATA, TREES, Package, packages
+
+WHEELS = DATA / "wheels"
+# old releases say which Python they were made for; their sources are read, never installed or run
+PLATFORM = ["--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.9"]
+
+
+def intact(package: Package) -> bool:
+    wheel = WHEELS / package.file
+    return wheel.is_file() and hashlib.sha256(wheel.read_bytes()).hexdigest() == package.sha256
+
+
+def download(wanted: list[Package]) -> None:
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder, "requirements.txt")
+        lines = [f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in wanted]
+        requirements.write_text("".join(lines), encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        where = ["--only-binary", ":all:", *PLATFORM, "--dest", str(WHEELS), "--requirement", str(requirements)]
+        subprocess.run([*pip, *where], check=True)
+
+
+def unpack(package: Package) -> None:
+    root = TREES / package.key
+    done = root / ".unpacked"
+    if done.exists() and done.read_text(encoding="utf-8") == package.sha256:
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    with zipfile.ZipFile(WHEELS / package.file) as wheel:
+        wheel.extractall(root, members=[m for m in wheel.infolist() if m.filename.endswith(".py")])
+    done.write_text(package.sha256, encoding="utf-8")
+
+
+def main() -> int:
+    names = set(sys.argv[1:])
+    chosen = [p for p in packages() if not names or p.name in names]
+    if missing := [p for p in chosen if not intact(p)]:
+        download(missing)
+    for package in chosen:
+        if not intact(package):
+            print(f"{package.file}: the hash differs", file=sys.stderr)
+            return 1
+        unpack(package)
+    print(f"{len(chosen)} packages below {TREES}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
