@@ -152,7 +152,7 @@ class Calls:
         if callee.kind == "partial":
             inner, more, kw = callee.data
             return self.apply(node, inner, (*more, *args), (*kw, *keywords), name)
-        if callee.kind == "bound" and symbol is not None and callee.data is not None:
+        if callee.kind == "bound" and symbol is not None and callee.data is not None and not self.world.is_static(symbol):
             return self._project_call(node, symbol, (callee.data, *args), keywords, name)
         if callee.kind == "bound" and symbol is not None and symbol.kind == "function":
             return self._project_call(node, symbol, args, keywords, name)
@@ -338,7 +338,8 @@ class Calls:
         if self.world.is_module(symbol):
             if self.world.parameterless(symbol):
                 return Val("loss", cls=symbol, name=name)
-            return Val(cls=symbol, model=3, name=name)
+            inner = [v for v in (*args, *(v for _, v in keywords)) if v.model]
+            return Val(cls=symbol, model=3, frozen=bool(inner) and all(v.frozen for v in inner), name=name)
         kind = ""
         data: Any = None
         last = symbol.name.rpartition(".")[2]
@@ -503,6 +504,8 @@ class Calls:
         return UNKNOWN
 
     def _tensor_method(self, node: ir.Call, receiver: Val, m: str, args: tuple[Val, ...], graph: frozenset[int]) -> Val | None:
+        if m == "cpu":
+            self.sink(receiver.graph, "moved", node.o)
         if m in _DETACHING:
             kind = _DETACHING[m]
             forced = any(k == "force" for k, _ in node.keywords)
@@ -575,7 +578,10 @@ class Calls:
             if m in ("loss", "score", "module", "features", "project", "detect", "act", "sample", "generate", "predict"):
                 level = min(level, 2)
             weak = msgspec.structs.replace(receiver, model=level, cls=None)
-            return self._forward(node, weak, args, keywords, name)
+            result = self._forward(node, weak, args, keywords, name)
+            if level == 1 and node.o in self.facts.forwards:
+                self.facts.forwards[node.o].indirect = True
+            return result
         self.sink(_union(args, keywords), "passed", node.o)
         return tensor(_union(args, keywords))
 
@@ -1090,7 +1096,7 @@ def bind(params: Any, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ..
 def _abstract(value: Val, own: set[int], root: ir.Def, facts: Facts) -> Val:
     """A returned value as callers see it."""
     for i, param in enumerate(root.params):
-        if value.name == param.name and value is facts.env.get(param.name) and not value.kind and i > 0:
+        if value.name == param.name and value.graph == {-1 - i} and not value.kind and i > 0:
             return Val("param_value", data=i, graph=frozenset((-1 - i,)))
     graph = frozenset(t for t in value.graph if t < 0)
     if any(t in own for t in value.graph):

@@ -55,6 +55,7 @@ class Forward(Site):
     leaf_input: bool = False
     frozen: bool = False
     receiver: str = ""  # dotted spelling of the model
+    indirect: bool = False  # by a method whose name suggests a forward, on what only its name suggests is a model
 
 
 class Backward(Site):

@@ -229,6 +229,18 @@ class Interp(Calls):
         if isinstance(stmt.value, (ir.Call, ir.Await)) and value.graph:
             self.sink(frozenset(t for t in value.graph if t == stmt.value.o), "discarded", stmt.o)
 
+    def _still(self, stmt: ir.Assign, value: Val) -> Val:
+        """``model = model.fuse()``: a model stays a model, whatever the method is."""
+        call = stmt.value
+        if value.kind or value.model or value.symbol is not None or any(t >= 0 for t in value.graph):
+            return value
+        if isinstance(call, ir.Call) and isinstance(call.func, ir.Attr) and len(stmt.targets) == 1:
+            name = ir.dotted(stmt.targets[0])
+            old = self.state.env.get(name) if name is not None else None
+            if old is not None and old.model >= 2 and ir.dotted(call.func.value) == name:
+                return old
+        return value
+
     def _switch_at_once(self, expr: ir.Expr, value: Val) -> None:
         """``set_grad_enabled(x)`` takes effect when it is called."""
         if isinstance(expr, ir.Call) and value.kind == "guard" and value.name in _SWITCHES:
@@ -242,6 +254,7 @@ class Interp(Calls):
         if value.graph and len(stmt.targets) == 1 and (name := ir.dotted(stmt.targets[0])) is not None:
             if any(isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) == name for n in walk(stmt.value)):
                 self.keep(value.graph, stmt.targets[0], "accumulate", stmt.o)
+        value = self._still(stmt, value)
         if stmt.annotation is not None and not value.model:
             typed = self.world.annotated(self.path, stmt.annotation)
             if typed is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric", "consumed", "shape", "discarded")
 _ESCAPES = ("return", "yield", "attr", "stored")
-_TENSOR_USE = ("item", "detach", "argmax", "consumed")  # what only a tensor can be used for
+_TENSOR_USE = ("item", "detach", "argmax", "consumed", "moved")  # what only a tensor can be used for
 _LOOSE = ("passed", "append", "accumulate", "store")
 _TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|timm|fairseq|allennlp|fastai")
 
@@ -76,12 +76,38 @@ def _find(world: World, facts: Facts) -> list[Tracked]:
         return []
     if facts.unit != MODULE and _gradients_wanted_by_callers(world, symbol):
         return []
+    if facts.unit != MODULE and _callers_know_better(world, facts, symbol):
+        return []
     candidates = []
     for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
         candidate = _weigh(world, facts, forward, entry)
         if candidate is not None:
             candidates.append(candidate)
     return _group(facts, candidates, entry)
+
+
+def _evident(facts: Facts, forward: Forward) -> bool:
+    """The function itself says that this is evaluation, by more than its name."""
+    return forward.phases == {"eval"} or any(loop.split == "eval" for loop in forward.loops)
+
+
+def _callers_know_better(world: World, facts: Facts, symbol: Symbol) -> bool:
+    """A private helper that only evaluations in sight call is reported there, where the guard belongs."""
+    if not facts.unit.rpartition(".")[2].startswith("_") or any(_evident(facts, f) for f in facts.forwards.values()):
+        return False
+    sites, complete = world.callers(symbol)
+    if not sites or not complete:
+        return False
+    for path, unit, site in sites:
+        caller = world.facts(path, unit, 1)
+        forward = caller.forwards.get(site.node) if caller is not None else None
+        if caller is None or forward is None or not _evident(caller, forward):
+            return False
+    return True
+
+
+def _left_to_callers(world: World, facts: Facts, forward: Forward, target: Facts) -> bool:
+    return _evident(facts, forward) and _callers_know_better(world, target, Symbol("function", target.path, target.unit))
 
 
 def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
@@ -102,7 +128,7 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
         return None
     if forward.target is not None:
         target = world.facts(forward.target.path, forward.target.name)
-        if target is not None and target is not facts:
+        if target is not None and target is not facts and not _left_to_callers(world, facts, forward, target):
             if any(t.confidence is not Confidence.LOW for t in tracked(world, target)):
                 return None  # reported at its own forward
     notes: list[tuple[str, int]] = []
@@ -180,6 +206,11 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
             confidence = Confidence.MEDIUM
     file = world.project.file(facts.path)
     if file is not None and _TORCH.search(file.data) is None and forward.level < 3:
+        confidence = Confidence.LOW
+    if forward.indirect and not strong:
+        confidence = Confidence.LOW
+    if facts.is_module_class and not strong and forward.name != "self" and forward.name.startswith(("self.", "super()")):
+        # A module that runs its parts: whether that is evaluation, only its callers know.
         confidence = Confidence.LOW
     if test and not set(sinks) & {"discarded"} and set(detached) <= {"compare", "shape", "item"}:
         confidence = Confidence.LOW

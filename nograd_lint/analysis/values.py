@@ -122,10 +122,22 @@ _LIKELY_MODEL = re.compile(
 _MAYBE_MODEL = re.compile(r"[A-Z]{1,2}|[a-z]*(?:net|model|former)\d*|ema|learner|agent|module|head|fc\d*|embedding", re.I)
 
 
+# First words of names of functions that do something to a model: ``load_model`` is none.
+_VERBS = frozenset(
+    "get load build create make prepare save export init initialize set dispatch wrap train fit compile convert test eval "
+    "evaluate validate run update freeze unfreeze quantize fuse unwrap find list register download upload push merge check "
+    "print count parse select switch call apply reset restore resume define setup configure construct add remove delete "
+    "copy clone log plot show visualize summarize inspect trace script patch shard parallelize deploy serve benchmark "
+    "profile is has use read write store fetch import infer predict from to on new num max min name".split()
+)
+
+
 def model_by_name(name: str) -> int:
     """1 where a bare name alone suggests a model, else 0."""
     last = name.rpartition(".")[2]
-    return int(bool(_LIKELY_MODEL.fullmatch(last)))
+    if _LIKELY_MODEL.fullmatch(last) is None:
+        return 0
+    return int(last.lstrip("_").partition("_")[0].lower() not in _VERBS)
 
 
 _EVAL_WORDS = frozenset(

@@ -88,10 +88,11 @@ class World:
         root = body.root if body is not None else None
         if root is None:
             return ()
-        params = tuple((p.name, p.kind) for p in root.params)
-        if any(ir.dotted(d) == "staticmethod" for d in root.decorators) and "." in symbol.name:
-            return params
-        return params
+        return tuple((p.name, p.kind) for p in root.params)
+
+    def is_static(self, symbol: Symbol) -> bool:
+        file = self.project.file(symbol.path)
+        return file is not None and symbol.name in file.units and "staticmethod" in file.units[symbol.name].decorators
 
     def own_entry(self, symbol: Symbol) -> Mode | None:
         """The grad mode that a function's own decorators put it in, judged by their text."""
