@@ -210,6 +210,11 @@ class UnitContext:
         """The last ordinal inside a node."""
         return self._ends.get(node, node)
 
+    def other(self, path: str, unit: str) -> UnitContext | None:
+        """Another unit of the project."""
+        facts = self.world.facts(path, unit)
+        return UnitContext(self.world, facts, self.target_torch) if facts is not None else None
+
     def note(self, message: str, node: int) -> Note:
         return Note(message, Place(self.path, self.unit, node))
 
