@@ -105,6 +105,7 @@ class Calls:
         inlining: list[int]
         ran: set[int]
         nested: dict[int, Any]
+        guarded_functions: dict[int, Mode]
 
         def expr(self, node: ir.Expr) -> Val: ...
         def enrich(self, value: Val, name: str) -> Val: ...
@@ -274,8 +275,10 @@ class Calls:
             if i in bound:
                 self.sink(bound[i].graph, "stored", node.o)
         for i in summary.evals:
-            if i in bound and bound[i].name:
-                self._mode_switch(node, bound[i].name, "eval")
+            if i in bound and (put := bound[i].name):
+                self._mode_switch(node, put, "eval")
+                if put in self.state.env and bound[i].model:
+                    self.state.env[put] = msgspec.structs.replace(bound[i], model=3)
         if summary.leaves is not None:
             self._switch(node, summary.leaves, name)
         returns = summary.returns
@@ -347,7 +350,7 @@ class Calls:
             kind = "optimizer"
         elif self.world.is_a(symbol, "dataset"):
             kind, data = "loader", split_of(last) or _split_of_args(node)
-        return Val(kind, cls=symbol, data=data, name=name)
+        return Val(kind, cls=symbol, data=data, name=name, graph=_union(args, keywords))
 
     # --- forwards -----------------------------------------------------------------------------------------------------
 
@@ -372,6 +375,7 @@ class Calls:
         forward = self._add_forward(node, name, callee.model, None, callee, {})
         self.facts.forwards[forward].leaf_input |= leaf
         if self.state.mode.off:
+            self.sink(inputs, "fed", node.o)
             return UNKNOWN
         live = frozenset(t for t in inputs if t >= 0)
         return tensor(live | {forward})
@@ -381,6 +385,8 @@ class Calls:
     ) -> int:
         spelled = receiver.name if receiver is not None else name
         site = self.site(node.o, spelled or name)
+        if receiver is not None and receiver.evaluating and site["phases"] == {""}:
+            site["phases"] = {"eval"}
         if target is not None and bound:
             for value in bound.values():
                 if value.model and value.name:
@@ -435,7 +441,9 @@ class Calls:
                 isinstance(v, ir.Const) and v.value is False for _, v in node.keywords
             )
             self.requires_grad(func.value, receiver, on, node.o)
-            return Val("leaf", graph=receiver.graph) if on and not receiver.model else self.expr(func.value)
+            if receiver.model:
+                return msgspec.structs.replace(receiver, frozen=not on)
+            return Val("leaf", graph=receiver.graph) if on else self.expr(func.value)
         if receiver.symbol is not None and receiver.symbol.kind in ("external", "class", "module", "function"):
             member = self.attribute(receiver, m, name)
             if member.symbol is not None:
@@ -472,7 +480,7 @@ class Calls:
             return not node.args and not node.keywords
         if len(node.args) > 1 or any(k != "mode" for k, _ in node.keywords):
             return False
-        plain = not node.args or (isinstance(node.args[0], (ir.Const, ir.Name, ir.Attr, ir.Unary)))
+        plain = not node.args or isinstance(node.args[0], (ir.Const, ir.Name, ir.Attr, ir.Unary, ir.Compare, ir.Bool))
         return plain and bool(receiver.model)
 
     def _eval_or_train(self, node: ir.Call, receiver: Val, spelled: str, m: str) -> Val:
@@ -678,7 +686,7 @@ class Calls:
             return wrapped
         returned = known.returned_class(name)
         if returned is not None and not known.is_module_class(returned):
-            return Val(cls=Symbol("external", "", returned), name=name)
+            return Val(cls=Symbol("external", "", returned), name=name, graph=graph)
         if known.is_module_class(name):
             if self.world.is_parameterless(name):
                 return Val("loss", name=name)
@@ -722,7 +730,7 @@ class Calls:
 
     def _made_model(self, model: Model, name: str) -> Val:
         cls = Symbol("external", "", model.returns) if model.returns else None
-        made = Val(cls=cls, model=3, frozen=model.frozen, name=name)
+        made = Val(cls=cls, model=3, frozen=model.frozen, name=name, evaluating=model.eval_mode)
         if model.position is None:
             return made
         return Val("container", items=tuple(made if i == model.position else UNKNOWN for i in range(3)))
@@ -748,7 +756,10 @@ class Calls:
 
     def _under_guard(self, mode: Mode, function: Val) -> Val:
         if function.kind == "func":
-            return msgspec.structs.replace(function, data=(function.data[0], mode))
+            inner, _ = function.data
+            if inner.o in self.nested:
+                self.guarded_functions[inner.o] = mode
+            return msgspec.structs.replace(function, data=(inner, mode))
         return Val("guarded", data=(mode, function), name=function.name)
 
     def _demanding(
@@ -794,8 +805,8 @@ class Calls:
         self.facts.switches.setdefault(node.o, Switch(**self.site(node.o), to=to, how=how))
         self.state.mode, self.state.guard = to, self.stmts[-1] if self.stmts else node.o
 
-    def requires_grad(self, expr: ir.Expr, value: Val, on: bool, node: int) -> None:
-        """``x.requires_grad = on`` or ``x.requires_grad_(on)``."""
+    def requires_grad(self, expr: ir.Expr, value: Val, on: bool, node: int, attribute: bool = False) -> None:
+        """``x.requires_grad = on`` or ``x.requires_grad_(on)``; as an attribute of a module the first does nothing."""
         name = ir.dotted(expr)
         if value.kind == "param":
             owner = value.name
@@ -803,7 +814,7 @@ class Calls:
                 self._freeze(owner, True)
             return
         if value.model:
-            if name is not None:
+            if name is not None and not attribute:
                 self._freeze(name, not on)
             return
         if name is not None and on:
@@ -946,8 +957,9 @@ class Calls:
                 leaves = mode
         evals = set()
         names = {p.name: i for i, p in enumerate(root.params)}
+        manager = _is_context_manager(root)
         for spelled, to, _ in facts.evals.values():
-            if to == "eval" and spelled in names and self._last_switch(spelled) == "eval":
+            if to == "eval" and spelled in names and (manager or self._last_switch(spelled) == "eval"):
                 evals.add(names[spelled])
         return Summary(
             returns=returns,
@@ -976,8 +988,7 @@ class Calls:
 
     def _as_context_manager(self, root: ir.Def) -> Mode | None:
         """A generator under ``contextmanager`` that yields in a grad mode of its own; or a function that makes a guard."""
-        names = {(ir.dotted(d.func if isinstance(d, ir.Call) else d) or "").rpartition(".")[2] for d in root.decorators}
-        if root.is_generator and names & {"contextmanager", "asynccontextmanager"}:
+        if _is_context_manager(root):
             modes = self.yield_modes()
             if len(modes) == 1:
                 mode = next(iter(modes))
@@ -1038,6 +1049,11 @@ class Calls:
                 if value is not None and value.kind == "guarded":
                     found.add(value.data[0])
         return found
+
+
+def _is_context_manager(root: ir.Def) -> bool:
+    names = {(ir.dotted(d.func if isinstance(d, ir.Call) else d) or "").rpartition(".")[2] for d in root.decorators}
+    return root.is_generator and bool(names & {"contextmanager", "asynccontextmanager"})
 
 
 def _union(args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> frozenset[int]:

@@ -14,6 +14,7 @@ _STRONG = re.compile(
     rb"manual_backward|\.training\b[ \t]*=|\bnograd|optimi[sz]er\.step\(|set_detect_anomaly|\bvjp\(|\bjacrev\(|func\.grad"
 )
 # What evaluation does with outputs. Alone it says little; with a loop or a name it makes a candidate.
+_DETACHING = re.compile(rb"\.(?:item|argmax|detach|tolist|numpy)\(|\bargmax\(|torch\.max\(")
 _WEAK = re.compile(
     rb"\.item\(\)|\.argmax\(|torch\.max\(|\.detach\(\)|\.numpy\(\)|\.tolist\(\)|\.max\(|\.topk\(|argmax\(|\.cpu\(\)|metric|"
     rb"accuracy|\.data\b|\bfloat\(|\bprint\("
@@ -34,6 +35,9 @@ def candidates(file: File) -> list[str]:
     for match in _STRONG.finditer(data):
         chosen.add(owner(match.start()))
     for start, end, name in units:
-        if name not in chosen and evaluation_by_name(name.partition("#")[0]) and _WEAK.search(data, start, end):
+        if name in chosen:
+            continue
+        words = _WEAK if evaluation_by_name(name.partition("#")[0]) else _DETACHING
+        if words.search(data, start, end):
             chosen.add(name)
     return [name for _, _, name in units if name in chosen] + ([MODULE] if MODULE in chosen else [])

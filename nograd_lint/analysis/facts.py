@@ -20,6 +20,7 @@ class Loop(msgspec.Struct, frozen=True):
 
     node: int
     split: str
+    data: bool = False  # goes over a loader or data set
 
 
 class Site(msgspec.Struct):

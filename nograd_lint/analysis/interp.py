@@ -104,7 +104,7 @@ class Interp(Calls):
         self.ran: set[int] = set()  # nested functions that were run
         self.nested: dict[int, tuple[ir.Def | ir.Lambda, State, str]] = {}
         self.globals_declared: set[str] = set()
-        self.with_depth: list[tuple[Mode, int | None]] = []
+        self.guarded_functions: dict[int, Mode] = {}  # lambdas and nested functions that were put under a guard
         file = self.project.file(path)
         assert file is not None
         self.file = file
@@ -182,7 +182,7 @@ class Interp(Calls):
                 self.state.phases = {}
                 stmts, loops = self.stmts, self.loops
                 self.stmts, self.loops = [], []
-                self.inline(function, name, (), ())
+                self.inline(function, name, (), (), self.guarded_functions.get(node))
                 self.state, self.stmts, self.loops = saved, stmts, loops
 
     # --- places -------------------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ class Interp(Calls):
 
     def _do_for(self, stmt: ir.For) -> None:
         iterable = self.expr(stmt.iter)
-        self.loops.append(Loop(stmt.o, self.split_of_iter(stmt.iter, iterable)))
+        self.loops.append(self.loop(stmt.o, stmt.iter, iterable))
         before = self.state.copy()
         for _ in range(2 if len(self.loops) <= 2 else 1):
             if self.state.dead:
@@ -353,6 +353,7 @@ class Interp(Calls):
 
     def _do_with(self, stmt: ir.With) -> None:
         saved = (self.state.mode, self.state.guard)
+        phases = dict(self.state.phases)
         changed = False
         for index, item in enumerate(stmt.items):
             value = self.expr(item.expr)
@@ -370,9 +371,11 @@ class Interp(Calls):
             if item.target is not None:
                 inner = value if mode is None else UNKNOWN
                 self.assign(item.target, inner, None)
-        self.with_depth.append(saved)
+        entered = {k: v for k, v in self.state.phases.items() if phases.get(k) != v}
         self.block(stmt.body)
-        self.with_depth.pop()
+        for name in entered:  # a context manager that switches the model switches it back
+            if self.state.phases.get(name) == entered[name]:
+                self.state.phases[name] = phases.get(name, "")
         exit_stack = any(self._is_exit_stack(item.expr) for item in stmt.items)
         if changed or exit_stack:
             self.state.mode, self.state.guard = saved
@@ -479,6 +482,8 @@ class Interp(Calls):
 
     def assign(self, target: ir.Expr, value: Val, source: ir.Expr | None) -> None:
         if isinstance(target, ir.Name):
+            if target.id in self.globals_declared:
+                self.sink(value.graph, "attr", target.o)
             if value.name != target.id:
                 self.state.phases.pop(target.id, None)
             self.state.env[target.id] = self._named(value, target.id)
@@ -503,7 +508,7 @@ class Interp(Calls):
     def _assign_attribute(self, target: ir.Attr, base: Val, value: Val, source: ir.Expr | None) -> None:
         name = ir.dotted(target)
         if target.attr == "requires_grad" and isinstance(source, ir.Const):
-            self.requires_grad(target.value, base, bool(source.value), target.o)
+            self.requires_grad(target.value, base, bool(source.value), target.o, attribute=True)
             return
         if target.attr == "data" or target.attr == "grad":
             return
@@ -565,6 +570,10 @@ class Interp(Calls):
         if iterable.kind == "params":
             return Val("param", name=iterable.name)
         return tensor(iterable.graph)
+
+    def loop(self, node: int, expr: ir.Expr, value: Val) -> Loop:
+        split = self.split_of_iter(expr, value)
+        return Loop(node, split, bool(split) or value.kind == "loader" or any(map(loader_by_name, _loader_names(expr))))
 
     def split_of_iter(self, expr: ir.Expr, value: Val) -> str:
         """Whether a loop goes over evaluation or training data, judged by what it iterates."""
@@ -743,13 +752,18 @@ class Interp(Calls):
         loops = len(self.loops)
         for generator in node.generators:
             iterable = self.expr(generator.iter)
-            self.loops.append(Loop(node.o, self.split_of_iter(generator.iter, iterable)))
+            self.loops.append(self.loop(node.o, generator.iter, iterable))
             self.assign(generator.target, self.element(iterable, generator.iter), None)
             for test in generator.ifs:
                 self.expr(test)
         value = self.expr(node.elt)
         if node.value is not None:
             value = self.expr(node.value)
+        if node.kind != "generator" and any(loop.data for loop in self.loops[loops:]):
+            for token in value.graph:
+                forward = self.facts.forwards.get(token)
+                if forward is not None and any(loop.node == node.o for loop in forward.loops):
+                    self.facts.kept.setdefault(token, [(node.o, "the comprehension")])
         del self.loops[loops:]
         self.state.env = saved
         if value.kind in ("loader", "batch") or value.model:
@@ -821,7 +835,8 @@ class Interp(Calls):
             if forward is None:
                 continue
             shared = [loop for loop in self.loops if loop in forward.loops]
-            if shared and self.made_outside(name, shared[-1].node):
+            batches = next((loop for loop in shared if loop.data), shared[-1] if shared else None)
+            if batches is not None and self.made_outside(name, batches.node):
                 kept = self.facts.kept.setdefault(token, [])
                 if (node, name) not in kept:
                     kept.append((node, name))

@@ -16,9 +16,9 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.project.summaries import Entry, World
 
-_DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric", "consumed", "shape", "discarded")
+_DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric", "consumed", "shape", "discarded", "fed")
 _ESCAPES = ("return", "yield", "attr", "stored")
-_TENSOR_USE = ("item", "detach", "argmax", "consumed", "moved")  # what only a tensor can be used for
+_TENSOR_USE = ("item", "detach", "argmax", "consumed", "moved", "fed")  # what only a tensor can be used for
 _LOOSE = ("passed", "append", "accumulate", "store")
 _TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|timm|fairseq|allennlp|fastai")
 
@@ -122,7 +122,8 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
     if not forward.tracked or forward.frozen or forward.leaf_input or not forward.level:
         return None
     sinks = facts.sinks.get(forward.node, {})
-    if "backward" in sinks:
+    shared = "backward" in sinks and forward.phases == {"mixed"} and _backward_in_a_branch(facts, forward, sinks["backward"])
+    if "backward" in sinks and not shared:
         return None
     if forward.phases == {"train"}:
         return None
@@ -133,8 +134,16 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
                 return None  # reported at its own forward
     notes: list[tuple[str, int]] = []
     points = 0
+    if shared:
+        switches = [n for n, (_, to, _) in sorted(facts.evals.items()) if to in ("mixed", "eval")]
+        notes = [("training and evaluation share this code", switches[0] if switches else forward.node)]
+        notes.append(("only training walks the graph", sinks["backward"][0]))
+        return _Candidate(forward, 4, notes, False, Confidence.MEDIUM, "training runs the same statements")
     switch = _switch_note(facts, forward)
     in_eval = forward.phases == {"eval"}
+    if forward.target is not None and not in_eval:
+        callee = world.facts(forward.target.path, forward.target.name)
+        in_eval = callee is not None and any(_evident(callee, f) for f in callee.forwards.values())
     if in_eval:
         points += 3
         if switch is not None:
@@ -149,15 +158,18 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
     detached = [k for k in _DETACHED if k in sinks]
     escapes = any(k in sinks for k in _ESCAPES)
     # Everything that becomes of the output is in sight, and none of it can be differentiated.
-    unused = bool(detached) and not escapes and not (set(sinks) & {"passed", "store"})
+    unused = not escapes and not (set(sinks) & {"passed", "store"})
     eval_input = evaluation_loop is None and _evaluation_input(facts, forward)
     trains = bool(facts.backwards or facts.steps)
-    if trains and not in_eval and evaluation_loop is None and not (unused and (eval_input or not forward.loops or facts.unit == MODULE)):
+    if trains and not in_eval and evaluation_loop is None and not (
+        unused and (eval_input or facts.unit == MODULE or not (forward.loops or {"detach", "consumed"} & set(sinks)))
+    ):
         return None
     test = _is_test(facts)
     by_name = 0 if test else max(evaluation_by_name(forward.function), evaluation_by_name(facts.unit))
-    if not test and evaluation_class(facts.unit) and not facts.is_module_class:
-        by_name = 2
+    if not test and facts.cls is not None and not facts.is_module_class and by_name < 2:
+        if any(evaluation_class(c.name) for c in world.project.ancestors(facts.cls)):
+            by_name = 2
     if facts.unit == MODULE:
         by_name = 0
     points += by_name
@@ -169,7 +181,7 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
         notes.append((f"`{forward.receiver}` is put in eval mode elsewhere", forward.node))
     if unused and any(k in sinks for k in _TENSOR_USE + ("shape",)):
         points += 3
-    elif detached and not escapes:
+    elif not escapes and (detached or unused and by_name):
         points += 2
     elif detached:
         points += 1
@@ -207,14 +219,16 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
     file = world.project.file(facts.path)
     if file is not None and _TORCH.search(file.data) is None and forward.level < 3:
         confidence = Confidence.LOW
-    if forward.indirect and not strong:
+    if forward.indirect and not strong and not (by_name and unused and set(sinks) & {"detach", "moved", "item"}):
         confidence = Confidence.LOW
     if facts.is_module_class and not strong and forward.name != "self" and forward.name.startswith(("self.", "super()")):
         # A module that runs its parts: whether that is evaluation, only its callers know.
         confidence = Confidence.LOW
+    if forward.function.rpartition(".")[2].startswith("test_") and set(detached) <= {"compare", "shape"}:
+        confidence = Confidence.LOW  # a test that looks at shapes
     if test and not set(sinks) & {"discarded"} and set(detached) <= {"compare", "shape", "item"}:
         confidence = Confidence.LOW
-    if "numpy" in sinks and not _numpy_by_function(facts, sinks["numpy"]):
+    if "numpy" in sinks:
         # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
         confidence = Confidence.LOW
     if escapes and "loss" in words(forward.function.rpartition(".")[2]):
@@ -237,10 +251,14 @@ def _evaluation_input(facts: Facts, forward: Forward) -> bool:
     return any(n is not None and split_of(n) == "eval" for n in names)
 
 
-def _numpy_by_function(facts: Facts, nodes: list[int]) -> bool:
-    """Not ``output.numpy()`` but something like ``np.array(outputs)``, which proves less."""
-    found = {n.o: n for n in walk(facts.body.body) if n.o in nodes}
-    return not any(isinstance(n, ir.Call) and isinstance(n.func, ir.Attr) and n.func.attr == "numpy" for n in found.values())
+def _backward_in_a_branch(facts: Facts, forward: Forward, backwards: list[int]) -> bool:
+    """Every backward stands under a condition that the forward does not stand under."""
+    branches = {n.o for n in walk(facts.body.body) if isinstance(n, ir.If)}
+    for node in backwards:
+        site = facts.backwards.get(node)
+        if site is None or not any(s in branches and s not in forward.stmts for s in site.stmts):
+            return False
+    return True
 
 
 _SINK_TEXT = {
@@ -254,6 +272,7 @@ _SINK_TEXT = {
     "consumed": "the output is used up by a function that gives no graph back",
     "shape": "only the shape of the output is used",
     "discarded": "the output is not used at all",
+    "fed": "the output only feeds a guarded forward",
 }
 
 
@@ -316,7 +335,7 @@ def _group(facts: Facts, candidates: list[_Candidate], entry: Entry | None) -> l
         region = (min(tops), max(tops)) if not training else (top, top)
         if facts.unit == MODULE:
             code = "NGL103"
-        elif training:
+        elif training or any(m.why_unsafe.startswith("training") for m in sure):
             code = "NGL102"
         else:
             code = "NGL101"

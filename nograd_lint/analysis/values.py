@@ -51,6 +51,7 @@ class Val(msgspec.Struct, frozen=True, gc=False):
             bound: the receiver.
         items: elements of a tuple.
         name: spelling, for messages and hints.
+        evaluating: a model that was made in eval mode.
     """
 
     kind: str = ""
@@ -62,6 +63,7 @@ class Val(msgspec.Struct, frozen=True, gc=False):
     data: Any = None
     items: tuple[Val, ...] | None = None
     name: str = ""
+    evaluating: bool = False  # a model that was made in eval mode
 
     def with_graph(self, graph: frozenset[int]) -> Val:
         return self if graph == self.graph else msgspec.structs.replace(self, graph=graph)
@@ -182,7 +184,8 @@ _EVAL_FUNCTION = frozenset(
     "val valid validation validate test testing eval evaluate evaluation evaluator infer inference predict prediction "
     "predictions predictor demo sample sampling visualize visualise visualization visualisation plot embed embeddings "
     "transcribe translate score scores accuracy metrics metric benchmark export profile summary summarize perplexity "
-    "reconstruct synthesize generate render caption".split()
+    "reconstruct synthesize generate render caption representation representations latent latents posterior likelihood "
+    "statistics query retrieve search answer answers classify run".split()
 )
 _SURE_EVAL_FUNCTION = frozenset(
     "val valid validation validate test testing eval evaluate evaluation infer inference predict prediction predictions "
@@ -218,7 +221,6 @@ def guard_by_name(name: str) -> bool:
 _EVAL_CLASS = frozenset("pipeline predictor inferencer inference evaluator tester validator transcriber reader".split())
 
 
-def evaluation_class(qualname: str) -> bool:
-    """A method of a class whose name says that it evaluates or predicts."""
-    parts = qualname.split(".")
-    return len(parts) > 1 and any(w in _EVAL_CLASS for w in words(parts[-2])[-1:])
+def evaluation_class(name: str) -> bool:
+    """A class whose name says that it evaluates or predicts."""
+    return any(w in _EVAL_CLASS for w in words(name.rpartition(".")[2])[-1:])

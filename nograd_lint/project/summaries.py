@@ -399,6 +399,8 @@ class World:
                 return (), False
         found: list[tuple[str, str, CallSite]] = []
         complete = True
+        private = name.startswith("_") and cls is not None
+        cls_name = head.rpartition(".")[2].encode()
         distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
         places = 0
         word = re.escape(called.encode())
@@ -407,7 +409,7 @@ class World:
         nearby = [symbol.path] if symbol.path not in self.project.files_calling(called) else []
         for path in [*nearby, *self.project.files_calling(called)]:
             file = self.project.file(path)
-            if file is None:
+            if file is None or private and path != symbol.path and cls_name not in file.data:
                 continue
             units = sorted((d.start, d.end, unit) for unit, d in file.units.items())
             starts = [u[0] for u in units]
@@ -503,6 +505,6 @@ class World:
 
 def _detached(value: Val) -> Val:
     items = tuple(_detached(v) for v in value.items) if value.items is not None else None
-    if not value.graph and items is None and not value.name:
+    if not value.graph and items is None and not value.name and not value.evaluating:
         return value
-    return msgspec.structs.replace(value, graph=frozenset(), items=items, name="")
+    return msgspec.structs.replace(value, graph=frozenset(), items=items, name="", evaluating=False)
