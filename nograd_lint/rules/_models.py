@@ -30,6 +30,8 @@ def how_sure(unit: UnitContext, expr: ir.Expr) -> Confidence | None:
             return None
     if value is not None and value.model == 3:
         return Confidence.HIGH
+    if isinstance(expr, ir.Sub):  # a layer of a sequence
+        return Confidence.MEDIUM if how_sure(unit, expr.value) in (Confidence.HIGH, Confidence.MEDIUM) else None
     name = ir.dotted(expr)
     telling = name is not None and _TELLING.fullmatch(name.rpartition(".")[2]) is not None
     if value is not None and value.model == 2:

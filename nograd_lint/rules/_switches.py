@@ -11,6 +11,7 @@ from nograd_lint.analysis.facts import Switch, walk
 from nograd_lint.analysis.values import guard_by_name, words
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE
+from nograd_lint.rules._guards import called
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ def _undone(unit: UnitContext, switch: Switch, stmt: ir.Node) -> bool:
     """Something around the switch restores the mode, or a counterpart elsewhere is there for it."""
     if switch.how == "push":
         return False
+    call = unit.by_ordinal.get(switch.node)
+    if isinstance(call, ir.Call) and isinstance(call.func, ir.Attr) and switch.how == "__enter__":
+        if called(unit, call.func.value) == "torch.inference_mode":
+            return True  # ends with the object, at once (NGL310)
     if unit.facts.entry is not None:
         return True  # a decorator restores the mode when the function returns
     for outer in unit.ancestors(switch.node):

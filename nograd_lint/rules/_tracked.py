@@ -10,6 +10,7 @@ from nograd_lint.diagnostics import Applicability
 from nograd_lint.project.index import MODULE
 from nograd_lint.rules._base import Decorate, Finding, FixPlan, Note, Wrap
 from nograd_lint.rules._explained import explained
+from nograd_lint.rules._wasted import wasted
 
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def findings(unit: UnitContext, code: str, what: str) -> Iterator[Finding]:
     """Findings of one code; ``what`` completes "`model(x)` …"."""
     for found in tracked(unit.world, unit.facts):
-        if found.code == code and not explained(unit, found.forwards[0]):
+        if found.code == code and not explained(unit, found.forwards[0]) and not wasted(unit, found):
             yield _finding(unit, found, what)
 
 

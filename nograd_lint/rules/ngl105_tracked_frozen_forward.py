@@ -1,0 +1,117 @@
+"""Training code runs a network with gradient tracking on although only its detached output is used.
+
+## What it does
+Reports the forward of a teacher, target, reference or reward network in a training step whose output never reaches a
+`backward` with its graph: it is detached, or only its numbers and indices are used.
+
+## Why is this bad?
+The graph of that network is recorded in every step and thrown away: memory and time for nothing, in the most expensive
+place of the program.
+
+## Examples
+```python error
+import torch.nn.functional as F
+
+
+def distil(teacher, student, optimizer, train_loader):
+    teacher.eval()
+    student.train()
+    for x, _ in train_loader:
+        wanted = teacher(x).detach()  # NGL105
+        loss = F.mse_loss(student(x), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+```python fixed
+import torch
+import torch.nn.functional as F
+
+
+def distil(teacher, student, optimizer, train_loader):
+    teacher.eval()
+    student.train()
+    for x, _ in train_loader:
+        with torch.no_grad():
+            wanted = teacher(x).detach()
+        loss = F.mse_loss(student(x), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+```python ok
+import torch
+import torch.nn.functional as F
+
+
+def distil(teacher, student, optimizer, train_loader):
+    teacher.eval()
+    student.train()
+    for x, _ in train_loader:
+        with torch.no_grad():
+            wanted = teacher(x)
+        loss = F.mse_loss(student(x), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+```
+
+## Fix safety
+Safe where every use of the output is detached and in sight.
+
+## Known problems
+A network that is run for the side effects of its graph, such as hooks on gradients, is not recognised.
+
+## References
+- https://pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nograd_lint.diagnostics import Applicability, Confidence, Severity
+from nograd_lint.rules._base import Finding, FixPlan, Kind, Rule, Wrap
+from nograd_lint.rules._guards import shown
+from nograd_lint.rules._wasted import CUT, is_wasted
+
+if TYPE_CHECKING:
+    from nograd_lint.rules._context import UnitContext
+
+RULE = Rule(
+    code="NGL105",
+    name="tracked-frozen-forward",
+    severity=Severity.WARNING,
+    kind=Kind.GUARD,
+    default=False,
+    fixable=True,
+)
+
+
+def check(unit: UnitContext) -> Iterator[Finding]:
+    facts = unit.facts
+    if not facts.backwards:
+        return
+    seen: set[str] = set()
+    for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
+        if forward.receiver in seen or not is_wasted(unit, forward):
+            continue
+        seen.add(forward.receiver)
+        sinks = facts.sinks[forward.node]
+        cut = next(kind for kind in CUT if kind in sinks)
+        stmt = unit.parent_statement[forward.node]
+        spelled = shown(unit.source(forward.node))
+        bound = any(stmt <= node <= unit.end_of(stmt) for node in sinks[cut])
+        yield Finding(
+            forward.node,
+            f"`{spelled}` is run with gradient tracking on, and only its detached output is used",
+            Confidence.HIGH if forward.level == 3 else Confidence.MEDIUM,
+            (unit.note("the graph ends here", sinks[cut][0]),),
+            fix=FixPlan(
+                "Put the forward under `torch.no_grad()`",
+                Applicability.SAFE if bound else Applicability.UNSAFE,
+                (Wrap(stmt, stmt),),
+                "its output is only used detached" if bound else "other uses of the statement's results are not judged",
+            ),
+        )
