@@ -55,7 +55,9 @@ def start(plan: dict[str, Any]) -> Any:
         if seeded is not None:
             torch.manual_seed(seeded)
         if plan.get("deterministic"):
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            # The public function imports all of torch.compile on its way to this one.
+            switch = getattr(torch._C, "_set_deterministic_algorithms", torch.use_deterministic_algorithms)
+            switch(True, warn_only=True)
             warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
             torch.backends.cudnn.benchmark = False
         if plan.get("threads"):
@@ -64,10 +66,12 @@ def start(plan: dict[str, Any]) -> Any:
         run.write("torch", version=str(torch.__version__), device=accelerator, python=sys.version.split()[0])
 
     put_in_builtins(None)
-    seeds = {"torch": ready}
+    seeds: dict[str, Any] = {"torch": ready}
     if seeded is not None:
         seeds["numpy.random"] = lambda numpy_random: numpy_random.seed(seeded)
     hook.install(targets, seeds)
+    if "torch" in sys.modules:  # site-packages can hold code that runs before any program
+        seeds.pop("torch")(sys.modules["torch"])
 
     def end() -> None:
         run.write_counters()

@@ -15,6 +15,7 @@ from typing import Any
 SAMPLE = 4096  # values of one tensor that are kept
 ITEMS = 256  # entries of one container
 TEXT = 1000
+SHOWN = 400  # whole numbers of an array that are kept to be shown: a confusion matrix
 
 
 def digest(value: Any, depth: int = 5) -> dict[str, Any]:
@@ -68,6 +69,8 @@ def _array(numpy: Any, value: Any) -> dict[str, Any]:
     whole = {"k": "array", "d": str(array.dtype), "s": list(array.shape), "h": _hash(array.tobytes())}
     if array.dtype.kind == "f":
         whole["v"] = array.reshape(-1)[:: _step(array.size)].astype("float64").tolist()
+    elif array.dtype.kind in "iub" and array.size <= SHOWN:
+        whole["v"] = array.reshape(-1).tolist()
     return whole
 
 
@@ -88,6 +91,8 @@ def _tensor(torch: Any, value: Any) -> dict[str, Any]:
     whole = {"k": "array", "d": str(value.dtype)[6:], "s": list(value.shape), "h": _hash(data)}
     if value.is_floating_point():
         whole["v"] = flat[:: _step(flat.numel())].to(torch.float64).tolist()
+    elif flat.numel() <= SHOWN:
+        whole["v"] = flat.tolist()
     return whole
 
 

@@ -1,8 +1,8 @@
-"""Is what run B measures what the fix does? Proved on the syntax trees, without running anything.
+"""What the fix guards, and so what run B has to guard. Found on the syntax trees, without running anything.
 
-Run B enters a guard around the region and changes nothing else. The fix is text. They are the same if the patched
-file, its guards taken away, is the original file, its guards taken away, and if exactly the region's statements are newly
-guarded (or, where the fix frees training, no longer guarded).
+Run B enters a guard and changes nothing else; the fix is text. They are the same if the patched file, its guards taken
+away, is the original file, its guards taken away, and if the guard of run B covers exactly the statements that the fix
+newly guards (or, where the fix frees training, that are no longer guarded).
 """
 
 from __future__ import annotations
@@ -10,39 +10,35 @@ from __future__ import annotations
 import ast
 from typing import NamedTuple
 
+from nograd_lint.confirm.instrument import own_nodes, start
 from nograd_lint.confirm.plan import Region, RegionError, is_docstring, statements_of
 from nograd_lint.rules._base import Kind
 from nograd_lint.source.files import SourceFile, splice
 
 GUARDS = ("no_grad", "inference_mode", "set_grad_enabled", "enable_grad")
 Path = tuple[int, ...]  # of a statement: its number in each block on the way down, guards taken away
+Place = tuple[tuple[int, int], tuple[int, int]]  # the starts of a first and a last statement
 
 
 class Proof(NamedTuple):
-    """``equal``: whether run B is the fix; ``why`` in either case."""
+    """``equal``: whether run B is the fix, ``why`` in either case. ``cover``: what to guard, if not just the region."""
 
     equal: bool
     why: str
-
-
-def patched_text(source: SourceFile, region: Region) -> str | None:
-    """The file with the region's fix applied; None without a fix."""
-    fix = region.diagnostic.fix
-    return splice(source.text, source.replacements(fix.edits)) if fix is not None else None
+    cover: Place | None = None
 
 
 def prove(source: SourceFile, region: Region, guard: str) -> Proof:
     """Compare the fix of a region with what run B does under ``guard``."""
-    text = patched_text(source, region)
-    if text is None:
+    fix = region.diagnostic.fix
+    if fix is None:
         return Proof(False, "there is no fix to compare with")
     try:
         before = ast.parse(source.analysis)
-        after = ast.parse(text)
+        after = ast.parse(splice(source.text, source.replacements(fix.edits)))
+        wanted = {id(statement) for statement in statements_of(before, source, region.diagnostic.region, region.kind)}
     except (SyntaxError, ValueError) as error:
         return Proof(False, f"cannot be parsed: {error}")
-    try:
-        wanted = {id(statement) for statement in statements_of(before, source, region.diagnostic.region, region.kind)}
     except RegionError as error:
         return Proof(False, str(error))
     old, new = _Stripped(before, wanted), _Stripped(after, set())
@@ -50,15 +46,34 @@ def prove(source: SourceFile, region: Region, guard: str) -> Proof:
         return Proof(False, "the fix changes more than the guard")
     if region.kind is Kind.TRAIN:
         freed = (old.guarded - new.guarded) | (new.enabled - old.enabled)
-        if new.guarded - old.guarded or freed != old.region:
+        if new.guarded - old.guarded or not freed or freed - old.region:
             return Proof(False, "the fix frees other statements than the region's")
         return Proof(True, "the fix takes the guard away from the region and changes nothing else")
-    if old.guarded - new.guarded or new.guarded - old.guarded != old.region - old.guarded:
-        return Proof(False, "the fix guards other statements than the region's")
+    newly = new.guarded - old.guarded
+    if old.guarded - new.guarded or not newly:
+        return Proof(False, "the fix takes guards away")
     used = new.names - old.names
     if used and used != {guard}:
         return Proof(False, f"the fix uses {', '.join(sorted(used))}, the run {guard}")
-    return Proof(True, "the fix adds the guard around the region and changes nothing else")
+    if newly == old.region - old.guarded:
+        return Proof(True, "the fix adds the guard around the region and changes nothing else")
+    return _wider(old, newly)
+
+
+def _wider(old: _Stripped, newly: set[Path]) -> Proof:
+    """The statements that a fix guards where they are not just the region's: a function decorated as a whole."""
+    tops = sorted(path for path in newly if not any(path[:length] in newly for length in range(1, len(path))))
+    statements = [old.nodes[path] for path in tops]
+    if len({path[:-1] for path in tops}) != 1 or [path[-1] for path in tops] != list(range(tops[0][-1], tops[-1][-1] + 1)):
+        return Proof(False, "the fix guards several separate places")
+    if not old.region <= newly | old.guarded:
+        return Proof(False, "the fix leaves some of the region without a guard")
+    suspends = (ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    if any(isinstance(node, suspends) for node in own_nodes(statements)):
+        return Proof(False, "the fix guards a generator as a whole, which a block cannot do")
+    rows = f"lines {statements[0].lineno} to {statements[-1].end_lineno}"
+    cover = (start(statements[0]), start(statements[-1]))
+    return Proof(True, f"the fix adds the guard around {rows}, the region among them, and changes nothing else", cover)
 
 
 def guard_name(node: ast.expr) -> str | None:
@@ -83,6 +98,7 @@ class _Stripped:
         self.enabled: set[Path] = set()
         self.region: set[Path] = set()
         self.names: set[str] = set()
+        self.nodes: dict[Path, ast.stmt] = {}
         self._wanted = wanted
         self.dump = self._block(tree.body, (), _Around())
 
@@ -117,6 +133,7 @@ class _Stripped:
 
     def _statement(self, node: ast.stmt, path: Path, around: _Around, guards: list[str]) -> str:
         if not is_docstring(node):
+            self.nodes[path] = node
             if around.guard == "enable_grad":
                 self.enabled.add(path)
             elif around.guard is not None:

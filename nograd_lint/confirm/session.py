@@ -13,6 +13,7 @@ import msgspec
 
 from nograd_lint.confirm.command import Command
 from nograd_lint.confirm.judge import CONFIRMED, ERROR, Verdict, judge
+from nograd_lint.confirm.patch import Place as FixPlace
 from nograd_lint.confirm.patch import Proof, prove
 from nograd_lint.confirm.patched import PatchedFile, patch_files
 from nograd_lint.confirm.plan import Region
@@ -83,6 +84,7 @@ class Confirmation:
         self.runs: dict[str, RunResult] = {}
         self._sources: dict[Path, SourceFile] = {}
         self._scratch = Path()
+        self._proofs: dict[int, Proof] = {}
         for path in {region.path for region in regions}:
             source = load(path, os.path.relpath(path, root))
             if not isinstance(source, Problem):
@@ -97,6 +99,7 @@ class Confirmation:
 
     def _confirm(self) -> Outcome:
         probed = [region for region in self.regions if region.problem is None]
+        self._proofs = {region.id: self._proof(region) for region in self.regions}
         nothing = RunResult("A")
         a = self._run("A", "as it is", probed, ()) if probed else nothing
         guards = [r for r in probed if r.kind is Kind.GUARD and _worth_a_guard(r, a)]
@@ -108,7 +111,7 @@ class Confirmation:
             b = train_run if region.kind is Kind.TRAIN else with_guard.get(region.id)
             alone = b is not None and (len(guards) == 1 or b.name != "B")
             verdict = judge(region, a, b, self.runs.get("A2"), self.options.tolerance, alone=alone)
-            findings.append(Finding(region, verdict, self._proof(region), b))
+            findings.append(Finding(region, verdict, self._proofs[region.id], b))
         self._time(a, findings)
         return Outcome(findings, self.runs)
 
@@ -199,6 +202,7 @@ class Confirmation:
         options = self.options
         place, moved = self._place()
         ids = {region.id for region in entered}
+        covers = {} if patches else {r.id: c for r in regions if (c := self._proofs[r.id].cover) is not None}
         plan = {
             "run": name,
             "root": str(moved(self.root)),
@@ -206,8 +210,11 @@ class Confirmation:
             "guard": options.guard,
             "seed": options.seed,
             "deterministic": options.seed is not None,
-            "regions": [{"id": r.id, "kind": r.kind.value, "enter": r.id in ids} for r in regions],
-            "files": self._files(regions, patches or {}, moved),
+            "regions": [
+                {"id": r.id, "kind": r.kind.value, "enter": r.id in ids and r.id not in covers} for r in regions
+            ]
+            + [{"id": _cover_id(id), "kind": "cover", "enter": id in ids} for id in covers],
+            "files": self._files(regions, patches or {}, covers, moved),
             **(more or {}),
         }
         command = self._moved_command(moved)
@@ -219,7 +226,11 @@ class Confirmation:
         return result
 
     def _files(
-        self, regions: Sequence[Region], patches: dict[Path, PatchedFile], moved: Callable[[Path], Path]
+        self,
+        regions: Sequence[Region],
+        patches: dict[Path, PatchedFile],
+        covers: dict[int, FixPlace],
+        moved: Callable[[Path], Path],
     ) -> dict[str, Any]:
         files: dict[str, Any] = {}
         if self.command.kind == "notebook":
@@ -231,8 +242,9 @@ class Confirmation:
             own = [r for r in regions if r.path == path]
             patched = patches.get(path)
             places = patched.places if patched is not None else {r.id: (r.first, r.last) for r in own}
+            wider = {_cover_id(r.id): covers[r.id] for r in own if r.id in covers}
             entry: dict[str, Any] = {
-                "regions": [{"id": r.id, "first": places[r.id][0], "last": places[r.id][1]} for r in own]
+                "regions": [{"id": i, "first": p[0], "last": p[1]} for i, p in {**places, **wider}.items()]
             }
             if patched is not None:
                 entry["text"] = patched.text
@@ -265,6 +277,11 @@ class Confirmation:
         command = self.command
         value = [move(v) for v in command.value] if isinstance(command.value, list) else move(command.value)
         return msgspec.structs.replace(command, value=value, argv=tuple(move(word) for word in command.argv))
+
+
+def _cover_id(region: int) -> int:
+    """The id of the probe that only guards what the fix of a region guards."""
+    return -1 - region
 
 
 def _worth_a_guard(region: Region, a: RunResult) -> bool:

@@ -1,0 +1,23 @@
+# The command does not come by.
+# verdict: not_reached
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+model = Net().eval()
+
+
+def predict(x):
+    return model(x).argmax(dim=1)  # begin, end
+
+
+print(sum(p.numel() for p in model.parameters()))

