@@ -814,8 +814,9 @@ class Calls:
                 self._freeze(owner, True)
             return
         if value.model:
-            if name is not None and not attribute:
-                self._freeze(name, not on)
+            owner = name or value.name  # ``teacher.eval().requires_grad_(False)``
+            if owner and not attribute:
+                self._freeze(owner, not on)
             return
         if name is not None and on:
             self.state.env[name] = Val("leaf", graph=value.graph, name=name)
