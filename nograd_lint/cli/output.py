@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -26,19 +28,34 @@ def wants_color(choice: str, *, to_file: bool = False) -> bool:
 
 def write(text: str, *, color: bool = False, machine: bool = False, err: bool = False) -> None:
     """Print a report. Formats for machines are UTF-8 whatever the locale says."""
+    if machine:
+        write_bytes(text.encode("utf-8", "replace"), err=err)
+        return
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # closed before we were started
         return
-    try:
-        if machine:
-            stream.flush()
-            stream.buffer.write(text.encode("utf-8", "replace"))
-            stream.buffer.flush()
-            return
-        # An excerpt may hold what the terminal's encoding lacks.
-        encoding = stream.encoding or "utf-8"
+    # An excerpt may hold what the terminal's encoding lacks.
+    encoding = stream.encoding or "utf-8"
+    with _reporting():
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, nl=False, color=color)
         stream.flush()
+
+
+def write_bytes(data: bytes, *, err: bool = False) -> None:
+    """Print bytes as they are."""
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:
+        return
+    with _reporting():
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+
+
+@contextmanager
+def _reporting() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

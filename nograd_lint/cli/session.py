@@ -94,6 +94,10 @@ class Session:
         return found
 
     @property
+    def jobs(self) -> int:
+        return self.settings.jobs or os.cpu_count() or 1
+
+    @property
     def output_format(self) -> str:
         return self.settings.output_format
 
@@ -155,10 +159,9 @@ class Session:
 
         self.started, self._clock = datetime.now(timezone.utc), time.monotonic()
         files = self.files()
-        jobs = self.settings.jobs or os.cpu_count() or 1
         try:
             with Progress(enabled=not self.options.get("quiet") and not self.stdin) as progress:
-                return self.engine.check(files, contents=self.contents, progress=progress, jobs=jobs)
+                return self.engine.check(files, contents=self.contents, progress=progress, jobs=self.jobs)
         except (ConfigError, BaselineError) as error:
             raise Failure(str(error)) from None
 
@@ -175,6 +178,7 @@ class Session:
             rules=all_rules(),
             problems=tuple(self.problems),
             contents=self.contents,
+            measured=self._measured(),
             show_suppressed=options.get("show_suppressed", False),
             fixed=fixed,
             started=self.started,
@@ -182,6 +186,14 @@ class Session:
             style=Style(color=color, quiet=options.get("quiet", False)),
         )
         return replace(run, exit_code=self.exit_code(run))
+
+    def _measured(self) -> dict[str, dict[str, Any]]:
+        """What ``confirm`` found out about diagnostics, by fingerprint."""
+        if self.options.get("no_cache"):
+            return {}
+        from nograd_lint.confirm.store import load
+
+        return load(self.root, Path(self.settings.cache_dir) if self.settings.cache_dir else None)
 
     def exit_code(self, run: Run) -> int:
         """2 where something kept the tool from its work, 1 where something counts, else 0."""

@@ -42,7 +42,6 @@ class Style:
     """How a report for people looks."""
 
     color: bool = False
-    show_fixes: bool = False
     quiet: bool = False
 
 

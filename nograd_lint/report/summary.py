@@ -46,13 +46,15 @@ def summary(run: Run) -> list[str]:
     if not total:
         if not run.results:
             return [] if run.all_problems else [_color_summary(run, "No Python files to check.")]
-        text = f"{fixed}No diagnostics in {count(len(run.results), 'file')}"
+        none = f"{fixed}None left" if fixed else "No diagnostics"
+        text = f"{none} in {count(len(run.results), 'file')}"
         return [_color_summary(run, text + _hidden(run) + ".")]
     kinds = [(run.count(severity), severity.value) for severity in Severity]
     by_severity = ", ".join(count(number, "info", "infos") if kind == "info" else count(number, kind)
                             for number, kind in kinds if number)  # fmt: skip
     files = sum(bool(result.diagnostics) for result in run.results)
-    text = f"{fixed}Found {count(total, 'diagnostic')} ({by_severity}) in {count(files, 'file')}{_fixable(run)}"
+    found = f"{fixed}Left: " if fixed else "Found "
+    text = f"{found}{count(total, 'diagnostic')} ({by_severity}) in {count(files, 'file')}{_fixable(run)}"
     return [_color_summary(run, text + _hidden(run) + ".")]
 
 

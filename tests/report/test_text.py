@@ -129,8 +129,12 @@ def test_nothing_found(results: list[FileResult], expected: str, tmp_path: Path)
 
 def test_what_was_fixed_is_in_the_summary(tmp_path: Path) -> None:
     assert render(Run([FileResult("a.py")], root=tmp_path, cwd=tmp_path, fixed=1), "text") == (
-        "Fixed 1 diagnostic. No diagnostics in 1 file.\n"
+        "Fixed 1 diagnostic. None left in 1 file.\n"
     )
+
+
+def test_what_is_left_after_fixing_is_in_the_summary(run: Run) -> None:
+    assert "Fixed 2 diagnostics. Left: 3 diagnostics (1 error, " in render(replace(run, fixed=2), "text")
 
 
 def test_statistics(run: Run) -> None:
