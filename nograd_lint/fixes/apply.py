@@ -33,7 +33,7 @@ _ROUNDS = 10
 
 
 class Reverted(msgspec.Struct, frozen=True):
-    """A diagnostic whose fix was undone, and what it would have done."""
+    """A diagnostic whose fix was undone, and what it would have done; rows in the reason are those of the result."""
 
     diagnostic: Diagnostic
     reason: str
@@ -197,15 +197,14 @@ class _Fixer:
         outcome = self._try(batch)
         if not outcome.bad:
             for candidate in batch:
-                diagnostic = self.original.get(_id(candidate.diagnostic), candidate.diagnostic)
-                self.fixed.setdefault(candidate.path, []).append(diagnostic)
+                self.fixed.setdefault(candidate.path, []).append(self._as_found(candidate.diagnostic))
             self.contents.update(outcome.contents)
             self.results = outcome.results
             return
         if len(batch) == 1:
             ((path, diagnostic, _),) = batch
             self._blocked.add(_id(diagnostic))
-            self.reverted.append(Reverted(diagnostic, outcome.bad[path]))
+            self.reverted.append(Reverted(self._as_found(diagnostic), outcome.bad[path]))
             return
         groups: dict[Path, list[_Candidate]] = {}
         for candidate in batch:
@@ -218,6 +217,10 @@ class _Fixer:
             self._settle(good)
         for path in outcome.bad:
             self._settle(groups[path])
+
+    def _as_found(self, diagnostic: Diagnostic) -> Diagnostic:
+        """The diagnostic where it stood before anything was fixed."""
+        return self.original.get(_id(diagnostic), diagnostic)
 
     def _try(self, batch: list[_Candidate]) -> _Outcome:
         from nograd_lint.source.decoding import SourceError

@@ -57,6 +57,8 @@ def guard_spelling(layout: Layout, text: str, at: int) -> Spelling:
     whole = [b for b in bindings if b.origin == "torch"]
     for attribute in wanted:
         single = [b for b in bindings if b.origin in [f"{home}.{attribute}" for home in _HOMES]]
+        if any(f"{b.name}.{attribute}(" in layout.text for b in whole):
+            single = []  # the file could use the short name, but does not
         found = single or whole
         if not found:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 
 from nograd_lint.diagnostics import Applicability
@@ -9,6 +10,8 @@ from nograd_lint.fixes.build import build_fix
 from nograd_lint.fixes.draft import Lines, apply_edits
 from nograd_lint.rules._base import Action, FixPlan
 from nograd_lint.syntax.lower import spans
+
+GUARD = "torch.no_grad()"
 
 
 def plan(*actions: Action) -> FixPlan:
@@ -30,3 +33,33 @@ def fixed(text: str, *actions: Callable[[str], Action]) -> str | None:
     """The text with a plan carried out; each action is made from the text, so that it can look up its nodes."""
     fix = build_fix(text, spans(text), plan(*(action(text) for action in actions)))
     return None if fix is None else apply_edits(text, fix.edits)
+
+
+def is_guard(node: ast.AST) -> bool:
+    return isinstance(node, ast.With) and [ast.unparse(item) for item in node.items] == [GUARD]
+
+
+class Strip(ast.NodeTransformer):
+    """Takes every guard out of a tree, and ``import torch``, which a fix may have added."""
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+        return None if ast.unparse(node) == "import torch" else node
+
+    def visit_With(self, node: ast.With) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        return node.body if is_guard(node) else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.decorator_list = [d for d in node.decorator_list if ast.unparse(d) != GUARD]
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.decorator_list = [d for d in node.decorator_list if ast.unparse(d) != GUARD]
+        return node
+
+
+def without_guards(text: str) -> str:
+    """The tree of a program without guards and without ``import torch``."""
+    return ast.dump(Strip().visit(ast.parse(text)))

@@ -8,7 +8,7 @@ import re
 import tokenize
 from typing import NamedTuple
 
-from fix_helpers import plan
+from fix_helpers import GUARD, is_guard, plan, without_guards
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from layouts import programs
@@ -19,41 +19,14 @@ from nograd_lint.fixes.draft import Lines, apply_edits
 from nograd_lint.rules._base import Action, Decorate, Delete, MoveGuard, Unwrap, Wrap
 from nograd_lint.syntax.lower import spans
 
-GUARD = "torch.no_grad()"
 property_test = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 # --- the meaning of a program -----------------------------------------------------------------------------------------
 
 
-def is_guard(node: ast.AST) -> bool:
-    return isinstance(node, ast.With) and [ast.unparse(item) for item in node.items] == [GUARD]
-
-
-class Strip(ast.NodeTransformer):
-    """Takes every guard out of a tree."""
-
-    def visit_With(self, node: ast.With) -> ast.AST | list[ast.stmt]:
-        self.generic_visit(node)
-        return node.body if is_guard(node) else node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self.generic_visit(node)
-        node.decorator_list = [d for d in node.decorator_list if ast.unparse(d) != GUARD]
-        return node
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        self.generic_visit(node)
-        node.decorator_list = [d for d in node.decorator_list if ast.unparse(d) != GUARD]
-        return node
-
-
 def tree(text: str) -> str:
     return ast.dump(ast.parse(text))
-
-
-def tree_without_guards(text: str) -> str:
-    return ast.dump(Strip().visit(ast.parse(text)))
 
 
 def words(text: str) -> list[str]:
@@ -141,7 +114,7 @@ def test_wrapping_changes_nothing_but_layout(text: str, data: st.DataObject) -> 
     if result is None:
         assert run.may_be_docstring
         return
-    assert tree_without_guards(result) == tree(text)
+    assert without_guards(result) == without_guards(text)
     assert without(words(result), ["with", "torch", ".", "no_grad", "(", ")", ":"]) == words(text)
 
 
@@ -202,7 +175,7 @@ def test_moving_a_guard_moves_nothing_else(text: str, data: st.DataObject) -> No
         whole = (block is guard.body and last - first + 1 == len(block)) or block[first : last + 1] == [guard]
         assert whole or isinstance(guard.body[0], ast.Expr) or isinstance(block[first], ast.Expr)
         return
-    assert tree_without_guards(result) == tree(text)
+    assert without_guards(result) == without_guards(text)
     assert len([node for node in ast.walk(ast.parse(result)) if is_guard(node)]) == 1
 
 
@@ -214,7 +187,7 @@ def test_decorating_adds_one_line(text: str, data: st.DataObject) -> None:
     assume(functions)
     result = carried_out(text, Decorate(ordinal(text, data.draw(st.sampled_from(functions)))))
     assert result is not None
-    assert tree_without_guards(result) == tree(text)
+    assert without_guards(result) == without_guards(text)
     rows = io.StringIO(result, newline="").readlines()
     added = [row for row in rows if row.strip() == f"@{GUARD}"]
     assert len(added) == 1

@@ -315,10 +315,10 @@ CASES = {
         "import torch\ndef f(x):\n\f    with torch.no_grad():\n        y = model(x)\n\f        z = 1\n",
     ),
     "CRLF": (
-        "import torch\r\nif a:\r\n    y = b(\r\n\r\n        x)\r\n    z = 1\r\n",
+        "import torch\r\nif a:\r\n    y = b(\r\n\r\n        x)\r\n",
         "y =",
-        "z =",
-        "import torch\r\nif a:\r\n    with torch.no_grad():\r\n        y = b(\r\n\r\n            x)\r\n        z = 1\r\n",  # noqa: E501
+        "y =",
+        "import torch\r\nif a:\r\n    with torch.no_grad():\r\n        y = b(\r\n\r\n            x)\r\n",
     ),
     "lone CR": (
         "import torch\rif a:\r    y = model(x)\r    z = 1\r",
