@@ -179,7 +179,7 @@ def test_stdin_follows_the_configuration_of_its_filename(project: Path, cli: Cli
         (("--select", "NGL1O1"), "unknown rule `NGL1O1`; did you mean `NGL101`?"),
         (("--ignore", "traked-evaluation"), "did you mean `tracked-evaluation`?"),
         (("--min-confidence", "sure"), "'sure' is not one of 'high', 'medium', 'low'"),
-        (("--fixx",), "No such option '--fixx'"),
+        (("--fixx",), "--fixx"),
         (("--per-file-ignores", "NGL101"), "'NGL101' is not PATTERN:CODE[,CODE...]"),
         (("--explain-silence", "pkg/evaluate.py"), "is not PATH:LINE"),
         (("--config", "none.toml"), "none.toml: no such configuration file"),
