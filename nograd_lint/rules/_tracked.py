@@ -9,6 +9,7 @@ from nograd_lint.analysis.tracked import Tracked, tracked
 from nograd_lint.diagnostics import Applicability
 from nograd_lint.project.index import MODULE
 from nograd_lint.rules._base import Decorate, Finding, FixPlan, Note, Wrap
+from nograd_lint.rules._deferred import consumed_off
 from nograd_lint.rules._explained import explained
 from nograd_lint.rules._wasted import wasted
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 def findings(unit: UnitContext, code: str, what: str) -> Iterator[Finding]:
     """Findings of one code; ``what`` completes "`model(x)` …"."""
     for found in tracked(unit.world, unit.facts):
-        if found.code == code and not explained(unit, found.forwards[0]) and not wasted(unit, found):
+        if found.code != code or explained(unit, found.forwards[0]) or wasted(unit, found):
+            continue
+        if not all(consumed_off(unit, node) for node in found.forwards):
             yield _finding(unit, found, what)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.analysis.facts import Forward
 from nograd_lint.rules._context import GUARDS
+from nograd_lint.rules._deferred import is_lazy
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def _prepares(unit: UnitContext, call: ir.Call) -> bool:
 def works_on(unit: UnitContext, body: tuple[ir.Stmt, ...], outputs: frozenset[int]) -> bool:
     """The statements take up the outputs of some forwards, which ran before, with their graph."""
     first, last = body[0].o, unit.end_of(body[-1].o)
-    if min(outputs) > last:
+    outputs = frozenset(o for o in outputs if not any(is_lazy(outer) for outer in unit.ancestors(o)))
+    if not outputs or min(outputs) > last:
         return False
     values = unit.facts.values
     return any(
