@@ -611,6 +611,8 @@ class Interp(Calls):
         """Add what the name, and the methods called on it elsewhere, say about a value."""
         if value.kind not in ("", "tensor") or value.symbol is not None or value.model >= 2 or value.name.endswith("[]"):
             return value
+        if value.cls is not None and value.cls.kind == "class" and not value.model:
+            return value  # a class of the project that is no module
         made = any(t >= 0 for t in value.graph)
         if name.startswith("self."):
             start, end = self.class_extent

@@ -99,7 +99,7 @@ def _callers_know_better(world: World, facts: Facts, symbol: Symbol) -> bool:
     if not sites or not complete:
         return False
     for path, unit, site in sites:
-        caller = world.facts(path, unit, 1)
+        caller = world.facts(path, unit)
         forward = caller.forwards.get(site.node) if caller is not None else None
         if caller is None or forward is None or not _evident(caller, forward):
             return False

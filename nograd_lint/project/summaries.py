@@ -166,18 +166,24 @@ class World:
     def hook(self, cls: Symbol, method: str) -> Hook | None:
         """The framework's promise about a method of a class of the project."""
         for base in self.project.ancestors(cls):
-            if base.kind == "external":
-                found = self.knowledge.hook(base.name, method)
-                if found is not None:
-                    return found
+            found = self.knowledge.hook(self.public_name(base), method)
+            if found is not None and base != cls:
+                return found
         return None
+
+    def public_name(self, symbol: Symbol) -> str:
+        """The dotted name by which others know a symbol: inside a framework's own tree its promises hold, too."""
+        if symbol.kind == "external":
+            return symbol.name
+        module = symbol.path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+        return f"{module}.{symbol.name}"
 
     def promised(self, cls: Symbol, method: str) -> str | None:
         """Why calling a method disables gradients inside a framework, None where it does not."""
         if cls.kind == "class" and self.project.method(cls, method) is not None:
             return None
         for base in (cls,) if cls.kind == "external" else self.project.ancestors(cls):
-            if base.kind == "external" and (found := self.knowledge.guarded_method(base.name, method)) is not None:
+            if (found := self.knowledge.guarded_method(self.public_name(base), method)) is not None:
                 return found.why
         return None
 
@@ -209,9 +215,27 @@ class World:
                 value = self._class_attributes(ancestor).get(attr)
                 if value is not None:
                     return value
+                typed = self._constructor_parameter(ancestor, attr)
+                if typed is not None:
+                    return typed
                 alias = self._class_alias(ancestor, attr)
                 if alias is not None:
                     return alias
+        return None
+
+    def _constructor_parameter(self, cls: Symbol, attr: str) -> Val | None:
+        """What ``__init__`` says of a parameter that bears the attribute's name (it may be registered by a helper)."""
+        file = self.project.file(cls.path)
+        if file is None or f"{cls.name}.__init__" not in file.units:
+            return None
+        definition = file.units[f"{cls.name}.__init__"]
+        if re.search(rb"\b%b[ \t]*:" % attr.encode(), file.data[definition.start : definition.body]) is None:
+            return None
+        body = file.unit(f"{cls.name}.__init__")
+        root = body.root if body is not None else None
+        for param in root.params if root is not None else ():
+            if param.name == attr and param.annotation is not None:
+                return self.annotated(cls.path, param.annotation)
         return None
 
     def _class_alias(self, cls: Symbol, attr: str) -> Val | None:
@@ -400,6 +424,7 @@ class World:
         found: list[tuple[str, str, CallSite]] = []
         complete = True
         private = name.startswith("_") and cls is not None
+        near = {t.path for t in targets}  # a method is called by its own class, by its bases, and by who knows the class
         cls_name = head.rpartition(".")[2].encode()
         distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
         places = 0
@@ -409,7 +434,7 @@ class World:
         nearby = [symbol.path] if symbol.path not in self.project.files_calling(called) else []
         for path in [*nearby, *self.project.files_calling(called)]:
             file = self.project.file(path)
-            if file is None or private and path != symbol.path and cls_name not in file.data:
+            if file is None or path not in near and not (distinct and not private) and cls_name not in file.data:
                 continue
             units = sorted((d.start, d.end, unit) for unit, d in file.units.items())
             starts = [u[0] for u in units]
@@ -497,10 +522,17 @@ class World:
                 outer = self.entry(caller, depth - 1)
                 complete = complete and outer.complete
                 if not outer.ways:
-                    ways.setdefault((Mode.ENTRY, f"{path}:{unit}"), Way(Mode.ENTRY, (step,)))
+                    # Somebody must call a private function; who it is can't be seen.
+                    mode = Mode.DYNAMIC if _is_private(unit) else Mode.ENTRY
+                    ways.setdefault((mode, f"{path}:{unit}"), Way(mode, (step,)))
                 for way in outer.ways:
                     ways.setdefault((way.mode, f"{path}:{unit}"), Way(way.mode, (*way.steps, step)))
         return Entry(tuple(ways.values()), complete)
+
+
+def _is_private(unit: str) -> bool:
+    name = unit.rpartition(".")[2]
+    return name.startswith("_") and not name.startswith("__")
 
 
 def _detached(value: Val) -> Val:
