@@ -4,6 +4,7 @@ Everything the program can see is as it would be without: ``__main__``, ``sys.ar
 the traceback of an exception that nobody catches.
 """
 
+# ruff: noqa: PTH100, PTH109, PTH118, PTH120, PTH123
 from __future__ import annotations
 
 import sys
@@ -89,11 +90,11 @@ def put_in_builtins(probes: Any) -> None:
     import builtins
     import contextlib
 
-    def without_torch(region: int, names: Any) -> Any:
+    def without_torch(*_: Any) -> Any:
         return contextlib.nullcontext()
 
     builtins.__nograd_probe__ = probes.probe if probes else without_torch  # type: ignore[attr-defined]
-    builtins.__nograd_return__ = probes.returned if probes else lambda region, value: value  # type: ignore[attr-defined]
+    builtins.__nograd_return__ = probes.returned if probes else lambda _, value: value  # type: ignore[attr-defined]
 
 
 def main_module(filename: str | None) -> types.ModuleType:
@@ -131,7 +132,8 @@ def run_program(command: dict[str, Any]) -> None:
             sys.path.insert(0, os.getcwd())
         main_module(None)
         sys.argv[0] = "-m"
-        runpy._run_module_as_main(value)  # type: ignore[attr-defined] - what ``python -m`` itself calls
+        as_main: Any = vars(runpy)["_run_module_as_main"]  # what ``python -m`` itself calls
+        as_main(value)
     elif kind == "code":
         if insert:
             sys.path.insert(0, "")
@@ -143,7 +145,7 @@ def run_program(command: dict[str, Any]) -> None:
         main_module(None)
         for target in value:
             name, _, attribute = target.partition(":")
-            factory = importlib.import_module(name)
+            factory: Any = importlib.import_module(name)
             for part in attribute.split("."):
                 factory = getattr(factory, part)
             factory()()

@@ -68,11 +68,11 @@ def _bytes(_ctx: click.Context, option: click.Parameter, value: str | None) -> i
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours [auto].")
 @with_options(LINTING)
 @click.pass_context
-def confirm(ctx: click.Context, targets: tuple[str, ...], **options: Any) -> int:
+def confirm(ctx: click.Context, /, targets: tuple[str, ...], **options: Any) -> int:
     """Run a program and measure what its diagnostics cost.
 
-    The program after `--` runs three to five times: as it is, with the guard in place, and once for the time. It needs no
-    change. Without a COMMAND, the entry points of the configuration are run (confirm.target).
+    The program after `--` runs three to five times: as it is, with the guard in place, and once for the time. It needs
+    no change. Without a COMMAND, the entry points of the configuration are run (confirm.target).
 
     Exit code: 0 nothing confirmed, 1 something confirmed, 2 an error of usage or of the tool, or only errors to tell.
     """
@@ -148,9 +148,7 @@ def _touches(diagnostic: Diagnostic, row: int) -> bool:
     return region.start.row <= row <= region.end.row or span.start.row <= row <= span.end.row
 
 
-def _command(
-    words: Sequence[str], session: Session, diagnostics: list[Diagnostic]
-) -> tuple[Command, list[Diagnostic]]:
+def _command(words: Sequence[str], session: Session, diagnostics: list[Diagnostic]) -> tuple[Command, list[Diagnostic]]:
     """What to run; without a command the configured entry points, and then only what they are for."""
     from nograd_lint.confirm.command import CommandError, factories, parse
     from nograd_lint.rules.registry import find

@@ -13,7 +13,18 @@ import msgspec
 
 _PYTHON = re.compile(r"(python|pypy)(\d+(\.\d+)*)?t?(\.exe)?\Z")
 _LAUNCHERS = frozenset(
-    "torchrun accelerate deepspeed horovodrun mpirun mpiexec srun torchx ray fairseq-hydra-train".split()
+    [
+        "torchrun",
+        "accelerate",
+        "deepspeed",
+        "horovodrun",
+        "mpirun",
+        "mpiexec",
+        "srun",
+        "torchx",
+        "ray",
+        "fairseq-hydra-train",
+    ]
 )
 _LAUNCHER_MODULES = ("torch.distributed", "accelerate", "deepspeed", "horovod", "torchx", "mpi4py")
 # Options of the interpreter that take a value of their own.

@@ -175,7 +175,7 @@ def _relative(apart: float, scale: float) -> float:
     return 0.0 if apart == 0.0 else apart / scale if scale else math.inf
 
 
-# --- output --------------------------------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------------------------
 
 _NOISE = re.compile(
     r",?\s*grad_fn=<[^<>]*>|,\s*requires_grad=True"  # how tensors print that carry a graph

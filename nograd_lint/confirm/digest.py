@@ -59,7 +59,12 @@ def _sequence(value: Any, depth: int) -> dict[str, Any]:
     if len(value) > 32 and all(type(item) in (int, float, bool) for item in value):
         numbers = list(value)
         floats = any(type(item) is float for item in numbers)
-        whole = {"k": "array", "d": "float" if floats else "int", "s": [len(numbers)], "h": _hash(repr(numbers).encode())}
+        whole = {
+            "k": "array",
+            "d": "float" if floats else "int",
+            "s": [len(numbers)],
+            "h": _hash(repr(numbers).encode()),
+        }
         return {**whole, "v": numbers[:: _step(len(numbers))]} if floats else whole
     return {"k": "list", "n": len(value), "v": [digest(item, depth - 1) for item in value[:ITEMS]]}
 

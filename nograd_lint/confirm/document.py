@@ -1,4 +1,4 @@
-"""The result of a confirmation as plain data: what ``--json`` writes (schema.json describes it) and the reports show."""
+"""The result of a confirmation as plain data: what ``--json`` writes (see schema.json) and the reports show."""
 
 from __future__ import annotations
 

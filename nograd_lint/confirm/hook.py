@@ -1,20 +1,21 @@
 """See to it that the target files are compiled with their probes (runs in the user's interpreter).
 
 Everything that turns source into code ends in ``builtins.compile``: the import system, ``runpy``, ``exec`` of a
-script, and pytest after it has rewritten assertions. So it is the one place to hook. Cached bytecode is neither read nor
-written for a target, whatever loader asks for it.
+script, and pytest after it has rewritten assertions. So it is the one place to hook. Cached bytecode is neither read
+nor written for a target, whatever loader asks for it.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import importlib._bootstrap_external as bootstrap  # type: ignore[import-not-found]
+import importlib._bootstrap_external as bootstrap
 import importlib.abc
 import importlib.machinery
 import os
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from .instrument import Region, instrument
 
@@ -43,7 +44,7 @@ class Targets:
 
 
 def install(targets: Targets, on_import: dict[str, Callable[[Any], None]]) -> None:
-    """Hook ``compile``, keep targets away from cached bytecode, and call ``on_import[name]`` after a module's import."""
+    """Hook ``compile``, keep targets off cached bytecode, and call ``on_import[name]`` after a module's import."""
     original = builtins.compile
 
     def compile_with_probes(
@@ -62,7 +63,7 @@ def install(targets: Targets, on_import: dict[str, Callable[[Any], None]]) -> No
                 targets.found.update(instrument(source, targets.regions[path]))
         return original(source, filename, mode, flags, True, optimize, **kw)
 
-    builtins.compile = compile_with_probes  # type: ignore[assignment]
+    builtins.compile = compile_with_probes
 
     cached = bootstrap.cache_from_source
 
@@ -88,7 +89,7 @@ _FUTURES = _futures()
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Finds nothing itself: lets the other finders find the modules waited for, and calls back once they are imported."""
+    """Finds nothing itself: lets the other finders find the modules waited for, and calls back once they are there."""
 
     def __init__(self, callbacks: dict[str, Callable[[Any], None]]) -> None:
         self.callbacks = dict(callbacks)

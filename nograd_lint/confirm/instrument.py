@@ -74,7 +74,7 @@ class _Returns(ast.NodeTransformer):
     def __init__(self, region: int) -> None:
         self.region = region
 
-    def visit_Return(self, node: ast.Return) -> Any:  # noqa: N802
+    def visit_Return(self, node: ast.Return) -> Any:
         if node.value is None:
             return node
         call = ast.Call(ast.Name(RETURN, ast.Load()), [ast.Constant(self.region), node.value], [])

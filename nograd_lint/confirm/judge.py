@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -70,7 +71,7 @@ def _limit(stopped: str) -> str:
     return "time limit" if stopped == "timeout" else "memory limit"
 
 
-# --- guards ------------------------------------------------------------------------------------------------------------
+# --- guards ---------------------------------------------------------------------------------------------------------
 
 
 def _guard(
@@ -176,7 +177,7 @@ def _cause(data: RegionData) -> str:
     return ""
 
 
-# --- training ----------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------------------------
 
 
 def _training(region: Region, a: RunResult, b: RunResult | None) -> Verdict:
@@ -222,7 +223,7 @@ def _with_gradients(region: Region, b: RunResult | None) -> str:
     return ""
 
 
-# --- wording -----------------------------------------------------------------------------------------------------------
+# --- wording --------------------------------------------------------------------------------------------------------
 
 
 def main_source(data: RegionData) -> str:
@@ -286,10 +287,10 @@ def growth(data: RegionData) -> tuple[float | None, float | None]:
     """Bytes that stay from call to call, and within a call from batch to batch."""
     full = data.full
     per_call = None
-    if len(full) > 1 and all(second["call"] == first["call"] + 1 for first, second in zip(full, full[1:], strict=False)):
+    if len(full) > 1 and all(second["call"] == first["call"] + 1 for first, second in pairwise(full)):
         per_call = (full[-1]["alive"] - full[0]["alive"]) / (len(full) - 1)
     per_batch = None
-    after = max((s["after_call"] for s in full), key=len, default=[])
+    after: list[int] = max((s["after_call"] for s in full), key=len, default=[])
     if len(after) > 2:
         per_batch = (after[-1] - after[1]) / (len(after) - 2)
     return per_call, per_batch

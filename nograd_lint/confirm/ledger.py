@@ -5,8 +5,8 @@ hooks here change nothing about that: gradients and double backward are bit-iden
 errors, and memory is freed when it would have been.
 
 Counted are the storages that exist because of the graph: activations, and what operations save beside them (the
-indices of a pooling, the mask of a dropout). Not counted are parameters and buffers, whatever existed before the account
-was opened, and the batch: leaves that the region was given, whether from a loader or as arguments of a module.
+indices of a pooling, the mask of a dropout). Not counted are parameters and buffers, whatever existed before the
+account was opened, and the batch: leaves that the region was given, from a loader or as arguments of a module.
 
 >>> with Ledger() as ledger:
 ...     out = model(x)
@@ -18,12 +18,10 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from collections.abc import Iterable
-from typing import Any, Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-
-Site = tuple  # (file, line, module): where an operation saved a tensor
 
 
 class Account:
@@ -125,7 +123,7 @@ class _Kept:
 class _Handle:
     """Stands in the graph for a saved tensor; dies with the graph node."""
 
-    __slots__ = ("accounts", "key", "kept", "ledger", "tensor", "unread", "version")
+    __slots__ = ("accounts", "kept", "key", "ledger", "tensor", "unread", "version")
 
     def __init__(self, ledger: Ledger, tensor: torch.Tensor, version: int | None) -> None:
         self.ledger = ledger
@@ -181,7 +179,7 @@ class Ledger:
         self._on_read = on_read
         self._hooks: Any = None
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Ledger:  # noqa: PYI034 - Self is newer than Python 3.9
         calibrate()
         if self._scan:
             self.scan_existing()
@@ -261,7 +259,7 @@ class Ledger:
         return handle.tensor
 
 
-# --- who holds a tensor ------------------------------------------------------------------------------------------------
+# --- who holds a tensor ---------------------------------------------------------------------------------------------
 
 _FRESH = 0  # references to a tensor object that was made for the pack hook alone
 _FRESH_BASE = 0  # and to the base of a view where only the view holds that

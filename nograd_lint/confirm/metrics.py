@@ -118,4 +118,4 @@ def _after(line: str, name: str, start: int) -> str:
 
 
 def _rows(lines: list[str]) -> str:
-    return " / ".join(" ".join(line.split()) for line in lines)
+    return "\n".join(" ".join(line.split()) for line in lines)

@@ -6,8 +6,8 @@ import inspect
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from typing import Any, Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch.nn.modules import module as nn_module
@@ -54,7 +54,7 @@ class ModuleCalls:
         self.stack.clear()
 
     def label(self) -> str:
-        """The innermost running module, by its name in the outermost one and its class: ``encoder.layers.0 (Linear)``."""
+        """The innermost running module, by its name in the outermost one and its class: ``layers.0 (Linear)``."""
         if not self.stack:
             return ""
         module, outermost = self.stack[-1], self.stack[0]
@@ -75,7 +75,7 @@ class ModuleCalls:
         self._before(module, args, kwargs if isinstance(kwargs, Mapping) else {})
         self.stack.append(module)
 
-    def _leave(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, module: Any, _args: tuple[Any, ...], output: Any) -> None:
         if is_compiling() or threading.get_ident() != self._thread:
             return
         while self.stack:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nograd_lint.confirm.chart import path
 from nograd_lint.confirm.text import place, summary
+from nograd_lint.report.run import rule_url
 from nograd_lint.report.text import size
 
 WIDTH, HEIGHT = 720, 200
@@ -31,7 +32,7 @@ def render(document: Mapping[str, Any]) -> str:
 <body>
 <main>
 <header>
-<h1>What missing guards cost</h1>
+<h1>What the diagnostics cost, measured</h1>
 <p><code class="command">{escape(command)}</code></p>
 <p>{escape(summary(document))}</p>
 </header>
@@ -47,12 +48,13 @@ def render(document: Mapping[str, Any]) -> str:
 def _result(number: int, result: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     verdict = result["verdict"]
     function = "" if result["function"].startswith("<") else f" in <code>{escape(result['function'])}()</code>"
+    shown = escape(verdict.replace("_", " "))
+    heading = f'<code>{escape(place(result))}</code> <span class="verdict {verdict}">{shown}</span>'
+    rule = f'<a href="{rule_url(result["code"])}">{escape(result["code"])}</a> {escape(result["name"])}'
     parts = [
         f'<section class="result" aria-labelledby="r{number}">',
-        f'<h2 id="r{number}"><code>{escape(place(result))}</code> <span class="verdict {verdict}">'
-        f"{escape(verdict.replace('_', ' '))}</span></h2>",
-        f'<p><a class="code" href="https://nograd-lint.readthedocs.io/en/latest/rules/{result["code"]}/">'
-        f"{escape(result['code'])}</a> {escape(result['name'])}{function}. {escape(_sentence(result['why']))}</p>",
+        f'<h2 id="r{number}">{heading}</h2>',
+        f"<p>{rule}{function}. {escape(_sentence(result['why']))}</p>",
         _tiles(result),
         _curves(result, document["guard"]),
         _metrics(result["metrics"], document["guard"], "Metrics in the region"),
@@ -103,9 +105,13 @@ def _counts(train: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 def _tile(name: str, pair: Mapping[str, Any]) -> str:
     a, b = pair["A"], pair["B"]
-    after = "" if b is None else f' <span class="arrow" aria-label="becomes">→</span> {size(b)}'
+    after = "" if b is None else f' <span class="arrow" aria-label="becomes">→</span> {_size(b)}'
     ratio = f'<dd class="detail">{a / b:.1f} times less</dd>' if b and a > b else ""
-    return f'<div class="tile"><dt>{name}</dt><dd>{size(a)}{after}</dd>{ratio}</div>'
+    return f'<div class="tile"><dt>{name}</dt><dd>{_size(a)}{after}</dd>{ratio}</div>'
+
+
+def _size(number: float) -> str:
+    return size(number).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _curves(result: Mapping[str, Any], guard: str) -> str:
@@ -114,9 +120,7 @@ def _curves(result: Mapping[str, Any], guard: str) -> str:
         return ""
     peak = result["peak"]
     highest = max(peak["A"], peak["B"] or 0)
-    drawn = [
-        (name, run, timeline[run]) for name, run in (("as it is", "A"), (f"with {guard}", "B")) if timeline[run]
-    ]
+    drawn = [(name, run, timeline[run]) for name, run in (("as it is", "A"), (f"with {guard}", "B")) if timeline[run]]
     # Each run on its own time: the measurement itself slows both, and not alike.
     paths = "".join(
         f'<path class="curve {run}" d="{path(points, points[-1][0], highest, WIDTH, HEIGHT)}"/>'
@@ -140,7 +144,8 @@ def _metrics(metrics: Sequence[Mapping[str, Any]], guard: str, caption: str) -> 
     if not metrics:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(m['name'])}</th><td>{escape(m['a'])}</td><td>{escape(m['b'])}</td>"
+        f"<tr><th scope='row'>{escape(m['name'])}</th><td class="value">{escape(m['a'])}</td>"
+        f'<td class="value">{escape(m["b"])}</td>'
         f"<td>{'equal' if m['same'] else '<strong>different</strong>'}</td></tr>"
         for m in metrics
     )
@@ -176,9 +181,10 @@ def _sites(result: Mapping[str, Any]) -> str:
 def _notes(result: Mapping[str, Any]) -> str:
     items = [escape(_sentence(note)) for note in result["notes"]]
     fix = result["fix"]
-    if fix["equals_run_b"]:
+    ran = result["verdict"] in ("confirmed", "refuted")
+    if ran and fix["equals_run_b"]:
         items.append(f"What was run is what the fix does: {escape(fix['why'])}.")
-    elif fix["equals_run_b"] is False:
+    elif ran and fix["equals_run_b"] is False:
         items.append(f"What was run is not what the fix does: {escape(fix['why'])}.")
     estimate = result["estimate"]
     if estimate and estimate["saved"]:

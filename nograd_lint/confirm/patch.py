@@ -8,6 +8,7 @@ newly guards (or, where the fix frees training, that are no longer guarded).
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from nograd_lint.confirm.instrument import own_nodes, start
@@ -64,7 +65,9 @@ def _wider(old: _Stripped, newly: set[Path]) -> Proof:
     """The statements that a fix guards where they are not just the region's: a function decorated as a whole."""
     tops = sorted(path for path in newly if not any(path[:length] in newly for length in range(1, len(path))))
     statements = [old.nodes[path] for path in tops]
-    if len({path[:-1] for path in tops}) != 1 or [path[-1] for path in tops] != list(range(tops[0][-1], tops[-1][-1] + 1)):
+    if len({path[:-1] for path in tops}) != 1 or [path[-1] for path in tops] != list(
+        range(tops[0][-1], tops[-1][-1] + 1)
+    ):
         return Proof(False, "the fix guards several separate places")
     if not old.region <= newly | old.guarded:
         return Proof(False, "the fix leaves some of the region without a guard")
@@ -158,7 +161,7 @@ class _Stripped:
             text.append(f"{field}={shown}")
         return f"{type(node).__name__}({', '.join(text)})"
 
-    def _cases(self, cases: list[ast.ExceptHandler] | list[ast.match_case], path: Path, around: _Around) -> str:
+    def _cases(self, cases: Sequence[ast.ExceptHandler | ast.match_case], path: Path, around: _Around) -> str:
         text = []
         for number, case in enumerate(cases):
             body, case.body = case.body, []

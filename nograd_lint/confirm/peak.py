@@ -1,14 +1,14 @@
 """Bytes allocated over time (runs in the user's interpreter).
 
-A meter reports *changes* in the order in which they happened, in pieces: the recorder pauses it between module calls, so
-that neither its own work nor an unbounded list of events gets into the figures.
+A meter reports *changes* in the order in which they happened, in pieces: the recorder pauses it between module calls,
+so that neither its own work nor an unbounded list of events gets into the figures.
 
-=============  =====================================================================================================
+=============  ===================================================================================================
 ``profiler``   CPU: the allocation events of torch's own profiler; exact, temporaries inside kernels included
 ``dispatch``   CPU, where the program runs a profiler itself: storages of operators' results; misses temporaries
 ``cuda``       the allocator's figures (``xpu`` and other accelerators likewise)
 ``mps``        the allocator's current figure, sampled at module calls: MPS has no peak
-=============  =====================================================================================================
+=============  ===================================================================================================
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-Change = tuple  # (milliseconds since the meter was first started, + or - bytes)
+Change = tuple[float, int]  # milliseconds since the meter was first started, + or - bytes
 
 
 class Meter:
@@ -45,7 +45,7 @@ class Meter:
     def _begin(self) -> None:
         raise NotImplementedError
 
-    def _end(self, elapsed: float) -> list[Change]:
+    def _end(self, elapsed: float, /) -> list[Change]:
         raise NotImplementedError
 
 
@@ -98,7 +98,7 @@ class DispatchMeter(Meter):
             known.pop(key, None)
             self._note(-size)
 
-        class Watch(TorchDispatchMode):
+        class Watch(TorchDispatchMode):  # type: ignore[misc]
             def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 inputs = {
                     t.untyped_storage()._cdata
@@ -121,7 +121,7 @@ class DispatchMeter(Meter):
         self._mode = Watch()
         self._mode.__enter__()
 
-    def _end(self, elapsed: float) -> list[Change]:
+    def _end(self, _elapsed: float) -> list[Change]:
         self._mode.__exit__(None, None, None)
         return self._changes
 

@@ -66,8 +66,9 @@ def _parse(source: SourceFile | Problem) -> ast.Module | str:
 def _placed(region: Region, source: SourceFile | Problem, tree: ast.Module | str) -> Region:
     if region.kind is Kind.NONE:
         raise RegionError(f"what {region.diagnostic.code} is about does not show in a measurement")
-    if isinstance(source, Problem) or isinstance(tree, str):
-        raise RegionError(tree if isinstance(tree, str) else source.message)
+    if isinstance(tree, str):
+        raise RegionError(tree)
+    assert not isinstance(source, Problem)
     statements = statements_of(tree, source, region.diagnostic.region, region.kind)
     if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in own_nodes(statements)):
         raise RegionError("the region holds a `yield`: a guard around it would act on the consumer, too")

@@ -1,7 +1,7 @@
 """The context manager that instrumented code enters around a region (runs in the user's interpreter).
 
-It does nothing to the program but enter the guard, where the run asks for that. Calls beyond the sampled ones cost a few
-microseconds.
+It does nothing to the program but enter the guard, where the run asks for that. Calls beyond the sampled ones cost a
+few microseconds.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Probe:
                 recorder = run.local.recorder = Recorder(run, run.plan["root"])
             self._frame = recorder.open(region, number, number <= probes.full)
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:  # noqa: PYI036
         if self._guard is not None:
             self._guard.__exit__(kind, error, traceback)
         probes, region = self._probes, self.region
@@ -140,4 +140,3 @@ class Probe:
             probes.train.leave(region, raised)
         elif probes.timed:
             probes.timer.leave(region)
-

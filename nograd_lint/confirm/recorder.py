@@ -4,6 +4,7 @@ Hooks for saved tensors do not nest (only the innermost pair is called), nor do 
 regions that are being measured; each of them is a frame with an account of its own.
 """
 
+# ruff: noqa: PTH118, PTH120, PTH208
 from __future__ import annotations
 
 import os
@@ -81,7 +82,7 @@ class Recorder:
         self._owners: dict[int, RegionState] = {}
         self._saved_before_call = 0
 
-    # --- frames ---------------------------------------------------------------------------------------------------
+    # --- frames -----------------------------------------------------------------------------------------------------
 
     def open(self, region: RegionState, number: int, full: bool) -> Frame:
         self._pause()
@@ -150,7 +151,7 @@ class Recorder:
         line["alive"] = sum(other.live for other in self.run.accounts[frame.region.id])
         self.run.write("call", **line)
 
-    # --- what the hooks ask and say -----------------------------------------------------------------------------------
+    # --- what the hooks ask and say ---------------------------------------------------------------------------------
 
     def _depth(self) -> int:
         return len(self.calls.stack) - self.frames[-1].base if self.frames else 0
@@ -201,7 +202,7 @@ class Recorder:
             if frame.full and frame.first_call is None:
                 frame.first_call = {"module": type(module).__name__, "inputs": shapes((args, kwargs))}
 
-    def _after_call(self, module: Any, output: Any) -> None:
+    def _after_call(self, _module: Any, output: Any) -> None:
         depth = len(self.calls.stack)
         outermost = [frame for frame in self.frames if frame.base == depth]
         if not outermost:
@@ -218,7 +219,7 @@ class Recorder:
                 frame.outputs.append(digest(output))
         self._resume()
 
-    # --- meters ---------------------------------------------------------------------------------------------------------
+    # --- meters -----------------------------------------------------------------------------------------------------
 
     def _pause(self) -> None:
         if not self._running:

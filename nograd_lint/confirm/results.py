@@ -52,7 +52,7 @@ class RunResult(msgspec.Struct):
 
     @property
     def crashed(self) -> bool:
-        """The program ended in an exception, by a signal, or was stopped; an exit code of its own choice is no crash."""
+        """The program ended in an exception, by a signal, or was stopped; an exit code of its choice is no crash."""
         return self.exception is not None or self.stopped is not None or (self.code is not None and self.code < 0)
 
     def region(self, number: int) -> RegionData:

@@ -73,7 +73,7 @@ class Confirmation:
         command: Command,
         options: Options,
         limits: Limits,
-        tell: Callable[[str, str], None] = lambda name, why: None,
+        tell: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self.regions = list(regions)
         self.root = root
@@ -115,7 +115,7 @@ class Confirmation:
         self._time(a, findings)
         return Outcome(findings, self.runs)
 
-    # --- run B ------------------------------------------------------------------------------------------------------------
+    # --- run B ------------------------------------------------------------------------------------------------------
 
     def _guarded(self, a: RunResult, regions: list[Region]) -> dict[int, RunResult]:
         """The run with the guard that each region is to be judged by."""
@@ -155,7 +155,7 @@ class Confirmation:
         verdicts = [judge(r, a, b, self.runs.get("A2"), self.options.tolerance, alone=True) for r in regions]
         return any(v.reason in ("fix_changes_results", "within_noise", "b_not_reached") for v in verdicts)
 
-    # --- what only some runs need -------------------------------------------------------------------------------------------
+    # --- what only some runs need -----------------------------------------------------------------------------------
 
     def _time(self, a: RunResult, findings: list[Finding]) -> None:
         timed = [f for f in findings if f.verdict.verdict == CONFIRMED and f.region.kind is Kind.GUARD]
@@ -187,7 +187,7 @@ class Confirmation:
             return {}
         return patch_files(regions, self._sources)
 
-    # --- running ----------------------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------------------------
 
     def _run(
         self,
@@ -213,7 +213,7 @@ class Confirmation:
             "regions": [
                 {"id": r.id, "kind": r.kind.value, "enter": r.id in ids and r.id not in covers} for r in regions
             ]
-            + [{"id": _cover_id(id), "kind": "cover", "enter": id in ids} for id in covers],
+            + [{"id": _cover_id(r), "kind": "cover", "enter": r in ids} for r in covers],
             "files": self._files(regions, patches or {}, covers, moved),
             **(more or {}),
         }

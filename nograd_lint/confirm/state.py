@@ -1,4 +1,4 @@
-"""What one run knows about its regions, and how it tells the other side (runs in the user's interpreter; no torch here)."""
+"""What one run knows about its regions, and how it tells the other side (user's interpreter; no torch here)."""
 
 from __future__ import annotations
 

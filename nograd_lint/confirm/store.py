@@ -1,6 +1,7 @@
 """The figures of earlier confirmations, for the reports of ``check``. Imports next to nothing, and no torch.
 
-They lie beside the cache, keyed by fingerprint. A figure is stale once the function that it was measured in has changed.
+They lie beside the cache, keyed by fingerprint. A figure is stale once the function that it was measured in has
+changed.
 """
 
 from __future__ import annotations

@@ -124,7 +124,8 @@ def _metrics(metrics: Sequence[Mapping[str, Any]], guard: str) -> list[str]:
     lines = [_line("metrics", f"as it is | with {guard}")]
     for metric in metrics:
         other = "equal" if metric["same"] else f"{metric['b']}  DIFFERENT"
-        lines.append(_line(f"  {metric['name']}", f"{metric['a']} | {other}"))
+        text = f"{metric['a']} | {other}".replace("\n", " / ")
+        lines.append(_line(f"  {metric['name']}", text))
     return lines
 
 

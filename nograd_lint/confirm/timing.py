@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Mapping
-from typing import Any, Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 PAIRS = 64  # wanted per region
 ENOUGH = 20  # below that nothing is said
@@ -43,7 +43,7 @@ class Timer:
         plan = run.plan.get("time") or {}
         self._run = run
         self._guard = guard
-        self._timed = {int(id): _Timed(calls) for id, calls in plan.get("regions", {}).items()}
+        self._timed = {int(key): _Timed(calls) for key, calls in plan.get("regions", {}).items()}
         self._current: list[tuple[Any, _Timed, bool, Any, Callable[[], float], str]] = []
         self._repeating = False
         self._regions: list[_Timed] = []
@@ -75,7 +75,7 @@ class Timer:
             self._calls.remove()
         self._run.write("time", region=region.id, unit=timed.unit, pairs=timed.pairs)
 
-    # --- one module call ----------------------------------------------------------------------------------------------------
+    # --- one module call --------------------------------------------------------------------------------------------
 
     def _before(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if self._repeating or not self._regions or len(self._calls.stack) != self._regions[-1].base:
@@ -100,7 +100,7 @@ class Timer:
         self._current.append((module, timed, guarded, guard, clock, signature))
         clock()
 
-    def _after(self, module: Any, output: Any) -> None:
+    def _after(self, module: Any, _output: Any) -> None:
         if self._repeating or not self._current or self._current[-1][0] is not module:
             return
         _, timed, guarded, guard, clock, signature = self._current.pop()
@@ -199,7 +199,7 @@ def _versions(module: Any, args: Any, kwargs: Any) -> list[int]:
     return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
-# --- the other side ------------------------------------------------------------------------------------------------------
+# --- the other side -------------------------------------------------------------------------------------------------
 
 
 def ratio(pairs: list[tuple[float, float]]) -> float:

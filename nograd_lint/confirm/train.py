@@ -47,10 +47,10 @@ class TrainWatch:
         self._run = run
         self._watched: dict[int, _Watched] = {}
         self._installed = False
-        self._calls = ModuleCalls(self._before_call, lambda module, output: None)
+        self._calls = ModuleCalls(self._before_call, lambda *_: None)
         self._snapshots: dict[int, list[tuple[Any, Any]]] = {}
 
-    # --- the region -------------------------------------------------------------------------------------------------------
+    # --- the region -------------------------------------------------------------------------------------------------
 
     def enter(self, region: RegionState, variables: Mapping[str, Any], scan: bool) -> None:
         if not self._installed:
@@ -96,7 +96,7 @@ class TrainWatch:
             flagged=len(watched.parameters),
         )
 
-    # --- hooks ------------------------------------------------------------------------------------------------------------
+    # --- hooks ------------------------------------------------------------------------------------------------------
 
     def _install(self) -> None:
         self._installed = True
@@ -130,7 +130,7 @@ class TrainWatch:
             watched.counts[watched.where or "after"]["backward"] += 1
         return result
 
-    def _before_call(self, module: Any, args: Any, kwargs: Any) -> None:
+    def _before_call(self, module: Any, *_: Any) -> None:
         for watched in self._watched.values():
             if watched.inside and len(self._calls.stack) <= watched.base:
                 self._add(watched, module)
@@ -152,7 +152,7 @@ class TrainWatch:
         # Another optimizer's step says nothing about modules that ran in the region.
         return trained if watched.inside or not watched.parameters else None
 
-    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: Any, *_: Any) -> None:
         for watched in self._watched.values():
             parameters = self._relevant(watched, optimizer)
             if parameters is None:
@@ -165,20 +165,21 @@ class TrainWatch:
                 counts["compared"] += 1
                 self._snapshots[watched.region.id] = [(p, p.detach().clone()) for p in parameters]
 
-    def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _after_step(self, optimizer: Any, *_: Any) -> None:
         for watched in self._watched.values():
             where, parameters = watched.where, self._relevant(watched, optimizer)
             if where is None or parameters is None:
                 continue
             counts = watched.counts[where]
             self._count_gradients(counts, parameters)  # a closure's backward runs within the step
-            changed = sum(1 for p, old in self._snapshots.pop(watched.region.id, []) if not torch.equal(p.detach(), old))
+            changed = sum(
+                1 for p, old in self._snapshots.pop(watched.region.id, []) if not torch.equal(p.detach(), old)
+            )
             counts["changed"] = max(counts["changed"], changed)
             if not watched.inside:
                 watched.pending = False
             if counts["steps"] & (counts["steps"] - 1) == 0:
                 self._write(watched)
-
 
     @staticmethod
     def _count_gradients(counts: dict[str, int], parameters: list[Any]) -> None:

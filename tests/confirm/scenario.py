@@ -42,7 +42,9 @@ def diagnostic(filename: str, span: Span, code: str = "NGL101", fix: Fix | None 
     )  # fmt: skip
 
 
-def confirm(root: Path, diagnostics: list[Diagnostic], words: list[str], timeout: float = 120, **options: Any) -> Outcome:
+def confirm(
+    root: Path, diagnostics: list[Diagnostic], words: list[str], timeout: float = 120, **options: Any
+) -> Outcome:
     """Confirm with the interpreter that runs the tests."""
     regions = plan(diagnostics, KINDS, root)
     command = parse([sys.executable if word == "python" else word for word in words])
@@ -50,7 +52,9 @@ def confirm(root: Path, diagnostics: list[Diagnostic], words: list[str], timeout
     return Confirmation(regions, root, command, Options(**options), Limits(timeout, 8 * 2**30)).confirm()
 
 
-def confirm_text(directory: Path, text: str, code: str = "NGL101", args: tuple[str, ...] = (), **options: Any) -> Outcome:
+def confirm_text(
+    directory: Path, text: str, code: str = "NGL101", args: tuple[str, ...] = (), **options: Any
+) -> Outcome:
     """Confirm the marked regions of a program."""
     (directory / "program.py").write_text(text, "utf-8")
     diagnostics = [diagnostic("program.py", span, code) for span in regions_in(text)]

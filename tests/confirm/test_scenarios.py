@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from scenario import Scenario, scenarios
+
 from nograd_lint.confirm.judge import growth
 
 
