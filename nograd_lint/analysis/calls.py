@@ -147,6 +147,8 @@ class Calls:
             return self.inline(function, callee.name, args, keywords, mode)
         if callee.kind == "guard" and args:  # torch.no_grad()(f)
             return self._under_guard(callee.data, args[0])
+        if callee.kind == "maybe guard":
+            return Val("guard", data=Mode.DYNAMIC, name=name)
         if callee.kind == "guarded":
             mode, inner = callee.data
             return self._with_mode(mode, node, lambda: self.apply(node, inner, args, keywords, name))

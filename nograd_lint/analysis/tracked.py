@@ -144,6 +144,9 @@ def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) ->
     if forward.target is not None and not in_eval:
         callee = world.facts(forward.target.path, forward.target.name)
         in_eval = callee is not None and any(_evident(callee, f) for f in callee.forwards.values())
+    if facts.hook is not None and facts.hook.evaluate:
+        in_eval = True
+        notes.append((f"{facts.hook.why}", 0))
     if in_eval:
         points += 3
         if switch is not None:
