@@ -1,8 +1,8 @@
 """What a rule is.
 
 A rule is one module of this package: its docstring is the documentation (page, ``nograd-lint rule``, hover, SARIF
-help), the fenced blocks in it are its tests, ``RULE`` declares it and ``check`` finds it. Modules are discovered; there is
-no list to keep. Docstring layout, headings in this order::
+help), the fenced blocks in it are its tests, ``RULE`` declares it and ``check`` finds it. Modules are discovered; there
+is no list to keep. Docstring layout, headings in this order::
 
     One-line summary, naming the bad pattern.
 

@@ -1,8 +1,8 @@
 """Whether a value may carry a graph, judged by where it comes from and by the grad mode of each step on the way.
 
 The question is asked of one expression at a time, so the answer can rest on statements as they stand: what a name was
-last assigned, in which grad mode that statement runs, which operations hand a graph on although gradients are off (views,
-no-op casts). Where nothing is known of a value it may carry a graph.
+last assigned, in which grad mode that statement runs, which operations hand a graph on although gradients are off
+(views, no-op casts). Where nothing is known of a value it may carry a graph.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from nograd_lint.analysis.values import Mode, loader_by_name, split_of, words
 from nograd_lint.project.index import Symbol
+from nograd_lint.rules._context import words_of
 from nograd_lint.rules._flow import Definition, reaching
 from nograd_lint.syntax import ir
 
@@ -53,24 +54,28 @@ class Carry(msgspec.Struct, frozen=True):
 _MAYBE = Carry(Kind.MAYBE)
 _PLAIN = Carry(Kind.PLAIN)
 _DATA = ("batch", "loader", "number", "const", "optimizer")
-_LABEL_WORDS = frozenset("label labels target targets gt truth mask masks tgt ground".split())
+_LABEL_WORDS = words_of("label labels target targets gt truth mask masks tgt ground")
 _LOSS_WORDS = re.compile(r"loss|criterion|crit|mse|bce|cross_?entropy|nll|objective", re.IGNORECASE)
 _CUTTING = frozenset(("detach", "detach_", "item", "tolist", "numpy", "argmax", "argmin", "bool", "long", "int"))
 # What gives the tensor itself, a view of it, or a container's element: the graph stays.
-_PASSING = frozenset(
+_PASSING = words_of(
     "view view_as reshape reshape_as squeeze unsqueeze flatten unflatten t permute transpose swapaxes expand expand_as "
     "cpu cuda to float half double bfloat16 type type_as contiguous narrow select chunk split unbind movedim real imag "
     "get pop items values keys copy to_dict retain_grad refine_names rename as_strided diagonal unfold to_local append "
-    "squeeze_ unsqueeze_ t_ backward wait requires_grad_".split()
+    "squeeze_ unsqueeze_ t_ backward wait requires_grad_"
 )
-_VIEWS = frozenset(
+_VIEWS = words_of(
     "squeeze unsqueeze reshape flatten transpose permute movedim swapaxes t view_as_real view_as_complex unbind split "
-    "chunk narrow select diagonal real imag atleast_1d atleast_2d broadcast_to ravel unflatten".split()
+    "chunk narrow select diagonal real imag atleast_1d atleast_2d broadcast_to ravel unflatten"
 )
-_FACTORIES = frozenset("tensor as_tensor zeros ones rand randn full empty arange linspace eye randint from_numpy".split())
+_FACTORIES = words_of("tensor as_tensor zeros ones rand randn full empty arange linspace eye randint from_numpy")
 _OPERATIONS = re.compile(r"torch(?:\.nn\.functional|\.linalg|\.fft|\.special)?\.[a-z]\w*|builtins\.(?:sum|max|min)")
-_NO_OPERATION = re.compile(r"torch\.(?:load|save|compile|set_\w+|is_\w+|get_\w+|manual_seed|device|autocast|no_grad|\w+_mode)")
-_ENABLES = re.compile(rb"enable_grad|set_grad_enabled|inference_mode\(False|autograd\.grad\(|functional\.(?:jacobian|hessian)")
+_NO_OPERATION = re.compile(
+    r"torch\.(?:load|save|compile|set_\w+|is_\w+|get_\w+|manual_seed|device|autocast|no_grad|\w+_mode)"
+)
+_ENABLES = re.compile(
+    rb"enable_grad|set_grad_enabled|inference_mode\(False|autograd\.grad\(|functional\.(?:jacobian|hessian)"
+)
 _DEEP = 24
 
 
@@ -243,7 +248,7 @@ def _call(unit: UnitContext, expr: ir.Call, depth: int) -> Carry:
     site = facts.calls.get(expr.o)
     if site is not None and site.target is not None:
         return _project_call(unit, expr, site.target, off=off)
-    if isinstance(func, ir.Attr) and callee is None or (callee is not None and not callee.model):
+    if (isinstance(func, ir.Attr) and callee is None) or (callee is not None and not callee.model):
         last = (ir.dotted(func) or (func.attr if isinstance(func, ir.Attr) else "")).rpartition(".")[2]
         if _LOSS_WORDS.search(last):
             found = _operation(unit, expr, args, depth)

@@ -22,6 +22,11 @@ GUARDS = ("torch.no_grad", "torch.inference_mode", "torch.enable_grad", "torch.s
 DISABLING = ("torch.no_grad", "torch.inference_mode")
 
 
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, as a set to look names up in."""
+    return frozenset(text.split())
+
+
 class UnitContext:
     """A unit, its facts, and the project around it.
 

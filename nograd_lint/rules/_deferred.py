@@ -1,4 +1,4 @@
-"""Functions that are handed on, and run later or elsewhere: does a forward in them run in the mode of whoever runs them?"""
+"""Functions that are handed on and run later or elsewhere, in the grad mode of whoever runs them."""
 
 from __future__ import annotations
 
@@ -80,10 +80,13 @@ def consumed_off(unit: UnitContext, node: int) -> bool:
     if not isinstance(parent, ir.Assign) or len(parent.targets) != 1 or not isinstance(parent.targets[0], ir.Name):
         return False
     name = parent.targets[0].id
+    target = parent.targets[0].o
     uses = [
-        n for n in unit.all(ir.Name)
-        if n.id == name and n.o != parent.targets[0].o and any(d.stmt == parent.o for d in reaching(unit, name, n.o).definitions)
-    ]  # fmt: skip
+        node
+        for node in unit.all(ir.Name)
+        if node.id == name and node.o != target
+        if any(d.stmt == parent.o for d in reaching(unit, name, node.o).definitions)
+    ]
     return bool(uses) and all(surely_off(unit, use.o) for use in uses)
 
 

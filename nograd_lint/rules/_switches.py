@@ -72,14 +72,14 @@ def _undone(unit: UnitContext, switch: Switch, stmt: ir.Node) -> bool:
         if any(name is None or "." in name for name in names):
             return True
         return any(isinstance(n, ir.With) and any(ir.dotted(i.expr) in names for i in n.items) for n in unit.nodes)
-    return _has_counterpart(unit, switch) or _is_setter(unit, stmt)
+    return _has_counterpart(unit) or _is_setter(unit, stmt)
 
 
 def _switches_in(unit: UnitContext, stmts: tuple[ir.Stmt, ...]) -> bool:
     return any(node.o in unit.facts.switches for node in walk(stmts))
 
 
-def _has_counterpart(unit: UnitContext, switch: Switch) -> bool:
+def _has_counterpart(unit: UnitContext) -> bool:
     """Another method of the class restores the mode: ``__exit__``, ``tearDown``, ``stop``."""
     file, cls = unit.world.project.file(unit.path), unit.facts.cls
     if file is None or cls is None or cls.name not in file.classes or unit.unit not in file.units:
@@ -98,7 +98,9 @@ def _is_setter(unit: UnitContext, stmt: ir.Node) -> bool:
     if all(s is stmt or isinstance(s, (ir.Import, ir.ScopeStmt)) for s in body):
         return True
     found = words(root.name)
-    return guard_by_name(root.name) or ("grad" in found and bool({"disable", "set", "off", "toggle", "no"} & set(found)))
+    return guard_by_name(root.name) or (
+        "grad" in found and bool({"disable", "set", "off", "toggle", "no"} & set(found))
+    )
 
 
 def _restore(unit: UnitContext, switch: Switch) -> int | None:

@@ -55,8 +55,10 @@ def _shown(function: str) -> str:
 def _fix(unit: UnitContext, found: Tracked) -> FixPlan | None:
     root = unit.root
     applicability = Applicability.SAFE if found.safe else Applicability.UNSAFE
-    reason = "nothing asks for a gradient of these outputs" if found.safe else (
-        found.why_unsafe or "somebody may still want a gradient of these outputs"
+    reason = (
+        "nothing asks for a gradient of these outputs"
+        if found.safe
+        else (found.why_unsafe or "somebody may still want a gradient of these outputs")
     )
     if found.whole is not None and root is not None:
         return FixPlan("Decorate the function with `torch.no_grad()`", applicability, (Decorate(root.o),), reason)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nograd_lint.analysis.facts import Forward
-from nograd_lint.rules._context import GUARDS
+from nograd_lint.analysis.facts import Forward, walk
+from nograd_lint.rules._context import GUARDS, words_of
 from nograd_lint.rules._deferred import is_lazy
 from nograd_lint.syntax import ir
 
@@ -62,22 +62,25 @@ def _statements_around(unit: UnitContext, node: int) -> list[int]:
 
 
 # Methods that get a model or an input ready, and functions that load or print.
-_PREPARING_METHODS = frozenset(
+_PREPARING_METHODS = words_of(
     "eval train to cuda cpu float half double bfloat16 long int type requires_grad_ load_state_dict unsqueeze squeeze "
     "contiguous pin_memory permute transpose view reshape items keys values get append size dim copy parameters "
-    "named_parameters state_dict from_pretrained from_checkpoint load format join info debug warning split strip".split()
+    "named_parameters state_dict from_pretrained from_checkpoint load format join info debug warning split strip"
 )
 _PREPARING = re.compile(
     r"torch\.(?:load|device|from_numpy|tensor|as_tensor|jit\.load|hub\.load|manual_seed|zeros|ones|rand|randn|stack|cat|"
     r"set_default_\w+|cuda\.\w+|backends\.\w+)|numpy\.\w+|PIL\.[\w.]+|cv2\.\w+|os\.[\w.]+|json\.\w+|time\.\w+|pathlib\.\w+"
 )
-_PREPARING_NAMES = frozenset(("print", "len", "str", "int", "float", "list", "tuple", "dict", "open", "range", "isinstance"))
+_PREPARING_NAMES = frozenset(
+    ("print", "len", "str", "int", "float", "list", "tuple", "dict", "open", "range", "isinstance")
+)
 
 
 def only_prepares(unit: UnitContext, body: tuple[ir.Stmt, ...]) -> bool:
     """The statements load, move and announce things, and compute nothing from parameters."""
     first, last = body[0].o, unit.end_of(body[-1].o)
-    if any(first <= b.o <= last for b in (*unit.all(ir.Bin), *unit.all(ir.Aug), *unit.all(ir.Yield), *unit.all(ir.Await))):
+    work = (ir.Bin, ir.Aug, ir.Yield, ir.Await)
+    if any(isinstance(node, work) for node in walk(body)):
         return False
     calls = [c for c in unit.all(ir.Call) if first <= c.o <= last]
     return bool(calls) and all(_prepares(unit, call) for call in calls)

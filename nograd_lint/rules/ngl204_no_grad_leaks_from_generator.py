@@ -188,7 +188,9 @@ def _fix(unit: UnitContext, function: ir.Def, stmt: ir.With, guard: Guard) -> Fi
         return None
     outside = [n for n in (*unit.facts.forwards, *unit.facts.backwards) if n not in guard.inner]
     safe = not outside and stmt in function.body
-    reason = "every step of the generator is guarded, and nothing else" if safe else "more than the block comes under it"
+    reason = (
+        "every step of the generator is guarded, and nothing else" if safe else "more than the block comes under it"
+    )
     expr = stmt.items[guard.item].expr
     if not isinstance(expr, ir.Call):
         return None

@@ -77,9 +77,7 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(
-    code="NGL207", name="inference-tensor-in-autograd", severity=Severity.ERROR, default=False, fixable=True
-)
+RULE = Rule(code="NGL207", name="inference-tensor-in-autograd", severity=Severity.ERROR, default=False, fixable=True)
 
 # Losses that save their target for backward; ``l1_loss`` keeps only signs.
 _SAVING = re.compile(
@@ -87,7 +85,9 @@ _SAVING = re.compile(
     r"cosine_similarity|cosine_embedding_loss|poisson_nll_loss|gaussian_nll_loss|linear|conv\w+|embedding|bilinear)"
 )
 # What a layer that is given as a parameter is called.
-_LAYER = re.compile(r"heads?\d*|fc\d*|proj\w*|layers?\d*|mlp\w*|linear\w*|classifier\w*|decoder\w*|\w*_head", re.IGNORECASE)
+_LAYER = re.compile(
+    r"heads?\d*|fc\d*|proj\w*|layers?\d*|mlp\w*|linear\w*|classifier\w*|decoder\w*|\w*_head", re.IGNORECASE
+)
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:

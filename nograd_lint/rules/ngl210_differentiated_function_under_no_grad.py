@@ -100,7 +100,9 @@ def _guarded(unit: UnitContext, function: ir.Expr) -> Note | None:
     if value is not None and value.kind == "func" and isinstance(value.data[0], ir.Def):
         nested: ir.Def = value.data[0]
         if value.data[1] is not None and value.data[1].off:
-            return unit.note("gradients are switched off here", nested.decorators[0].o if nested.decorators else nested.o)
+            return unit.note(
+                "gradients are switched off here", nested.decorators[0].o if nested.decorators else nested.o
+            )
         return _around_returns(unit, nested)
     if symbol is not None and symbol.kind == "function":
         return _in_project(unit, symbol)

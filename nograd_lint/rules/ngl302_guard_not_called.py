@@ -124,7 +124,9 @@ def _entered(unit: UnitContext, expr: ir.Expr, stmt: int | None) -> Iterator[Fin
     if name is not None:
         fix = None
         if name != "torch.set_grad_enabled":
-            fix = FixPlan("Call the guard", Applicability.SAFE, (Replace(expr.o, "{}()"),), "it can't be entered as it is")
+            fix = FixPlan(
+                "Call the guard", Applicability.SAFE, (Replace(expr.o, "{}()"),), "it can't be entered as it is"
+            )
         shown_as = f"`{text}`" if name.endswith(text.rpartition(".")[2]) else f"`{text}` (`{name}`)"
         message = f"{shown_as} is a class, which can't be entered: it has to be called"
         yield Finding(expr.o, message, Confidence.HIGH, region=region, fix=fix)
@@ -150,8 +152,12 @@ def _decorates(unit: UnitContext, decorator: ir.Expr, owner: int) -> Iterator[Fi
         yield Finding(decorator.o, message, Confidence.HIGH, region=(owner, owner))
     elif name is not None and unit.target_torch is not None and unit.target_torch < _CALLS_SINCE:
         before = ".".join(map(str, unit.target_torch))
-        message = f"`@{shown(unit.source(decorator.o))}` without a call needs PyTorch 2.1, and the project supports {before}"
-        fix = FixPlan("Call the guard", Applicability.SAFE, (Replace(decorator.o, "{}()"),), "newer versions do the same")
+        message = (
+            f"`@{shown(unit.source(decorator.o))}` without a call needs PyTorch 2.1, and the project supports {before}"
+        )
+        fix = FixPlan(
+            "Call the guard", Applicability.SAFE, (Replace(decorator.o, "{}()"),), "newer versions do the same"
+        )
         yield Finding(decorator.o, message, Confidence.HIGH, region=(owner, owner), fix=fix)
     elif isinstance(decorator, ir.Call) and called(unit, decorator) in ("torch.no_grad", "torch.enable_grad"):
         if decorator.args and is_no_function(unit, decorator.args[0]):

@@ -114,7 +114,9 @@ def _is_used(unit: UnitContext, stmt: ir.With, found: Tracked) -> bool:
     names |= {
         ir.dotted(node.func.value)
         for node in walk(stmt.body)
-        if isinstance(node, ir.Call) and isinstance(node.func, ir.Attr) and node.func.attr in ("eval", "train", "load_state_dict")
+        if isinstance(node, ir.Call)
+        and isinstance(node.func, ir.Attr)
+        and node.func.attr in ("eval", "train", "load_state_dict")
     }
     names -= {None}
     forward = unit.by_ordinal[found.forwards[0]]
@@ -131,4 +133,6 @@ def _fix(unit: UnitContext, stmt: ir.With, guard: Guard, found: Tracked) -> FixP
         return None
     applicability = Applicability.SAFE if found.safe else Applicability.UNSAFE
     reason = "nothing asks for a gradient of these outputs" if found.safe else "somebody may still want a gradient"
-    return FixPlan("Let the guard hold the forward", applicability, (MoveGuard(stmt.o, first, last, guard.item),), reason)
+    return FixPlan(
+        "Let the guard hold the forward", applicability, (MoveGuard(stmt.o, first, last, guard.item),), reason
+    )

@@ -73,7 +73,9 @@ RULE = Rule(code="NGL305", name="guard-not-inherited", severity=Severity.ERROR, 
 _POOL_METHODS = frozenset(
     ("submit", "map", "apply", "apply_async", "map_async", "imap", "imap_unordered", "starmap", "starmap_async")
 )
-_POOLS = re.compile(r"(?:concurrent\.futures\.\w*ThreadPoolExecutor|multiprocessing\.pool\.ThreadPool|multiprocessing\.dummy\.Pool)")
+_POOLS = re.compile(
+    r"(?:concurrent\.futures\.\w*ThreadPoolExecutor|multiprocessing\.pool\.ThreadPool|multiprocessing\.dummy\.Pool)"
+)
 _FORKING = re.compile(r"(?:multiprocessing\.\w*(?:Process|Pool)|concurrent\.futures\.\w*ProcessPoolExecutor)")
 _POOL_NAME = re.compile(r"(?:thread_?pool|executor|threads)\w*", re.IGNORECASE)
 

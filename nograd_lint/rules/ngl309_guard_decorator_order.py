@@ -119,7 +119,9 @@ def check(unit: UnitContext) -> Iterator[Finding]:
         if len(function.decorators) < 2:
             continue
         for guard in decorators(unit, function):
-            below = [(i, what) for i, d in enumerate(function.decorators) if i > guard.index and (what := _kind(unit, d))]
+            below = [
+                (i, what) for i, d in enumerate(function.decorators) if i > guard.index and (what := _kind(unit, d))
+            ]
             if below:
                 index, what = below[0]
                 yield _misplaced(function, guard, index, what)

@@ -97,9 +97,7 @@ def _comes_back(unit: UnitContext, node: int, spelled: str) -> bool:
     )
 
 
-def _stuck(
-    unit: UnitContext, node: int, spelled: str, where: UnitContext
-) -> tuple[Confidence, list[Note]] | None:
+def _stuck(unit: UnitContext, node: int, spelled: str, where: UnitContext) -> tuple[Confidence, list[Note]] | None:
     """Whether a switch to eval mode in a loop is still on when the loop trains the model again."""
     _, _, site = unit.facts.evals[node]
     trained = _trained_before(unit, node, spelled, [loop.node for loop in site.loops])

@@ -92,8 +92,12 @@ def check(unit: UnitContext) -> Iterator[Finding]:
             confidence = how_sure(unit, stmt.value.value)
             if confidence is not None:
                 text = shown(unit.source(stmt.value.o))
-                fix = FixPlan("Call it", Applicability.SAFE, (Replace(stmt.value.o, "{}()"),), "as it is, it does nothing")
-                yield Finding(stmt.o, f"`{text}` is only named, not called: the mode stays as it is", confidence, fix=fix)
+                fix = FixPlan(
+                    "Call it", Applicability.SAFE, (Replace(stmt.value.o, "{}()"),), "as it is, it does nothing"
+                )
+                yield Finding(
+                    stmt.o, f"`{text}` is only named, not called: the mode stays as it is", confidence, fix=fix
+                )
     for assign in unit.all(ir.Assign):
         target = assign.targets[0]
         if len(assign.targets) == 1 and isinstance(target, ir.Attr) and target.attr in _SWITCHES:

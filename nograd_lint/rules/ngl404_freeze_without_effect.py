@@ -140,7 +140,9 @@ def _finding(unit: UnitContext, stmt: ir.Assign, target: ir.Attr, message: str, 
 def _is_parameter(unit: UnitContext, expr: ir.Expr) -> bool:
     """A parameter, by the loop that gives it."""
     value = unit.facts.values.get(expr.o)
-    if value is not None and (value.kind in ("param", "leaf") or (value.kind == "tensor" and not isinstance(expr, ir.Sub))):
+    if value is not None and (
+        value.kind in ("param", "leaf") or (value.kind == "tensor" and not isinstance(expr, ir.Sub))
+    ):
         return True
     name = ir.dotted(expr)
     if name is None or "." in name:

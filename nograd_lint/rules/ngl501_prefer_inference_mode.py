@@ -74,7 +74,11 @@ def check(unit: UnitContext) -> Iterator[Finding]:
     if root is None or root.is_async or root.is_generator or not unit.facts.forwards:
         return
     for decorator in decorators(unit, root):
-        if decorator.name != "torch.no_grad" or not isinstance(decorator.expr, ir.Call) or not _only_numbers(unit, root):
+        if (
+            decorator.name != "torch.no_grad"
+            or not isinstance(decorator.expr, ir.Call)
+            or not _only_numbers(unit, root)
+        ):
             continue
         fix = FixPlan(
             "Use inference mode",

@@ -89,5 +89,7 @@ def check(unit: UnitContext) -> Iterator[Finding]:
             Confidence.HIGH,
             (unit.note("switched off here", outer.node),) if outer is not None else (),
             (stmt.o, stmt.o),
-            FixPlan("Remove the inner guard", Applicability.SAFE, (Unwrap(stmt.o, guard.item),), "the mode is the same"),
+            FixPlan(
+                "Remove the inner guard", Applicability.SAFE, (Unwrap(stmt.o, guard.item),), "the mode is the same"
+            ),
         )
