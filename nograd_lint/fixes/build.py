@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Fix, Problem, Span
 from nograd_lint.fixes import blocks, pieces
-from nograd_lint.fixes.draft import ConflictError, Draft, Lines
+from nograd_lint.fixes.draft import Change, ConflictError, Draft, Lines
 from nograd_lint.fixes.imports import Spelling, guard_spelling
 from nograd_lint.fixes.layout import Layout, UnfixableError, field, layout, statements
 from nograd_lint.rules._base import (
@@ -128,7 +128,7 @@ class _Builder:
                 if spelling.local:
                     raise UnfixableError("torch is not imported at the top of the file")
                 changes = pieces.replace(self._layout(), start, end, spelling.text)
-                self.draft.apply([*spelling.changes, *changes])
+                self.draft.apply(_with_import(spelling, changes))
             case Delete(ordinal):
                 self.draft.apply(pieces.delete(self._layout(), self._statement(ordinal)))
             case Unwrap(ordinal, item):
@@ -161,13 +161,13 @@ class _Builder:
     def _open(self, text: Layout, first: Node, last: Node, spelling: Spelling, comment: str) -> None:
         headers = ["import torch"] if spelling.local else []
         headers.append(f"with {spelling.text}:{'  ' if comment else ''}{comment}")
-        self.draft.apply([*spelling.changes, *blocks.wrap(text, first, last, headers)])
+        self.draft.apply(_with_import(spelling, blocks.wrap(text, first, last, headers)))
 
     def _decorate(self, definition: Node, guard: str) -> None:
         text = self._layout()
         spelling = guard_spelling(text, guard, text.start(definition))
         if spelling.certain and not spelling.local:
-            self.draft.apply([*spelling.changes, *pieces.decorate(text, definition, spelling.text)])
+            self.draft.apply(_with_import(spelling, pieces.decorate(text, definition, spelling.text)))
             return
         # Where torch may be missing, a decorator would keep the module from being imported: guard the body instead.
         if definition.type != "function_definition":
@@ -193,3 +193,16 @@ class _Builder:
         text = self._layout()
         start, end = self._statement(first), text.statement(self._last_start(last))
         self._open(text, start, end, Spelling(guard), comment)
+
+
+def _with_import(spelling: Spelling, changes: list[Change]) -> list[Change]:
+    """The changes and the import that they need, which goes first where the file begins with what they guard."""
+    result = list(changes)
+    for needed in spelling.changes:
+        same = [i for i, change in enumerate(result) if change.start == change.end == needed.start]
+        if same:
+            i = same[0]
+            result[i] = Change(needed.start, needed.end, needed.text + result[i].text)
+        else:
+            result.append(needed)
+    return result

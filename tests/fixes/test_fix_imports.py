@@ -63,6 +63,15 @@ def test_torch_is_imported_once(head: str, top: str) -> None:
     assert spelt(head) == (top, "torch.no_grad()")
 
 
+def test_a_file_that_begins_with_what_is_guarded() -> None:
+    text = "# model\ny = model(x)\n"
+    assert fixed(text, lambda t: Wrap(ordinal(t, "y ="), ordinal(t, "y ="))) == (
+        "# model\nimport torch\n\nwith torch.no_grad():\n    y = model(x)\n"
+    )
+    function = "def f(x):\n    return model(x)\n"
+    assert fixed(function, lambda t: Decorate(ordinal(t, "def f"))) == "import torch\n\n@torch.no_grad()\n" + function
+
+
 def test_two_guards_share_one_import() -> None:
     text = "from model import model\na = model(1)\nb = 2\nc = model(3)\n"
     first, second = ordinal(text, "a ="), ordinal(text, "c =")
