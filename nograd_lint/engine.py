@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nograd_lint.project.index import File
     from nograd_lint.project.summaries import World
     from nograd_lint.rules._base import Finding, Place, Rule
+    from nograd_lint.rules._context import UnitContext
     from nograd_lint.source.files import SourceFile
     from nograd_lint.source.suppressions import Unused
 
@@ -159,7 +160,8 @@ class _Linter:
         from nograd_lint.rules._context import UnitContext
 
         target = _version(self.settings.target_torch)
-        for unit in candidates(file):
+        units = candidates(file)
+        for unit in units:
             try:
                 facts = self.world.facts(file.path, unit)
             except Exception as error:
@@ -178,7 +180,7 @@ class _Linter:
                     problems.append(
                         Problem(shown, f"internal error in {rule.code} at {unit}: {_explain(error)}", internal=True)
                     )
-        rejected = file.rejected
+        rejected = next((file.rejected[unit] for unit in units if unit in file.rejected), None)
         if source.broken:
             broken = source.broken[0]
             rejected = (broken.message, broken.row, 1)

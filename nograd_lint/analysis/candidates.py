@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 
 from nograd_lint.analysis.values import evaluation_by_name
 from nograd_lint.project.index import MODULE, File
@@ -24,16 +23,8 @@ _WEAK = re.compile(
 def candidates(file: File) -> list[str]:
     """Names of the units to judge, in the order of the file; the module body last."""
     data = file.data
+    chosen = {file.unit_at(match.start()) for match in _STRONG.finditer(data)}
     units = sorted((d.start, d.end, name) for name, d in file.units.items())
-    starts = [u[0] for u in units]
-    chosen: set[str] = set()
-
-    def owner(offset: int) -> str:
-        at = bisect_right(starts, offset) - 1
-        return units[at][2] if at >= 0 and offset < units[at][1] else MODULE
-
-    for match in _STRONG.finditer(data):
-        chosen.add(owner(match.start()))
     for start, end, name in units:
         if name in chosen:
             continue

@@ -108,7 +108,7 @@ class Interp(Calls):
         file = self.project.file(path)
         assert file is not None
         self.file = file
-        self.extent = (0, len(file.data))
+        self.extent = (0, file.size)
         self.class_extent = self.extent
         self.unit = unit
         if unit != MODULE and unit in file.units:
@@ -619,7 +619,7 @@ class Interp(Calls):
         elif name.partition(".")[0] in self.state.env or self.unit == MODULE:
             start, end = self.extent
         else:
-            start, end = 0, len(self.file.data)
+            start, end = 0, self.file.size
         hints = self.file.hinted(name, start, end)
         level = value.model
         by_name = model_by_name(name)
@@ -740,6 +740,9 @@ class Interp(Calls):
     def _ifexp(self, node: ir.IfExp) -> Val:
         self.expr(node.test)
         body, orelse = self.expr(node.body), self.expr(node.orelse)
+        for value in (body, orelse):  # ``torch.no_grad if c else nullcontext``, to be called
+            if value.symbol is not None and value.symbol.kind == "external" and self.world.guard_mode(value.symbol.name):
+                return Val("maybe guard", name=value.name)
         return join((body, orelse))
 
     def _lambda(self, node: ir.Lambda) -> Val:

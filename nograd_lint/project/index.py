@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from hashlib import blake2b
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -21,12 +24,22 @@ MODULE = "<module>"
 SCREEN = re.compile(
     rb"torch|_grad\b|inference_mode|\.eval\(|\.backward\(|lightning|transformers|diffusers|accelerate|requires_?grad|volatile"
 )
-_CALLED = re.compile(rb"([A-Za-z_]\w*)[ \t]*\(")
+_CALLED = re.compile(rb"\b([A-Za-z_]\w*)[ \t]*\(")
+SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.M)
 _DEFINED = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.M)
 _HINT = re.compile(
-    rb"((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)\.(eval|train|parameters|named_parameters|load_state_dict|zero_grad|"
-    rb"named_modules|modules|state_dict)[ \t]*\("
+    rb"\.(eval|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|modules|state_dict)[ \t]*\("
 )
+_DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
+_LONGEST_NAME = 200
+_REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)", re.M)
+_ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.M)
+_ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
+_DEFINING = re.compile(rb"\b(?:def|class)[ \t]+$")
+_BEFORE_ARGUMENT = re.compile(rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*$")
+
+# A question about the project and what its answer came from: see :class:`Project`.
+Use: TypeAlias = tuple[str, ...]
 
 
 class Symbol(msgspec.Struct, frozen=True, order=True):
@@ -36,39 +49,93 @@ class Symbol(msgspec.Struct, frozen=True, order=True):
     path: str  # file relative to the root; empty for an external name
     name: str  # qualified name in the file, or the canonical dotted name of an external
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.kind, self.path, self.name
+
+
+class Store(Protocol):
+    """Where outlines and units are kept between runs, by what they were made of."""
+
+    def outline(self, digest: bytes) -> Outline | None: ...
+    def keep_outline(self, digest: bytes, value: Outline) -> None: ...
+    def unit(self, text: str) -> ir.Unit | None: ...
+    def keep_unit(self, text: str, value: ir.Unit) -> None: ...
+
 
 class File:
-    """One file of the project, outlined when first asked about."""
+    """One file of the project, outlined when first asked about.
 
-    def __init__(self, path: str, data: bytes) -> None:
+    Everything that is asked from outside is noted in ``project.uses``, as narrowly as it was asked: who used one
+    function of the file does not depend on the others.
+    """
+
+    def __init__(self, path: str, data: bytes, project: Project) -> None:
         self.path = path
-        self.data = data
+        self._data = data
+        self._project = project
         self._units: dict[str, ir.Unit | None] = {}
-        self.rejected: tuple[str, int, int] | None = None  # what libcst said about the first unit that it rejects
+        self.rejected: dict[str, tuple[str, int, int]] = {}  # what libcst says about the units that it rejects
+        self._use_data: Use = ("data", path)
+        self._use_outline: Use = ("outline", path)
+
+    def note(self, *use: str) -> None:
+        self._project.uses.add(use)
+
+    @property
+    def data(self) -> bytes:
+        """The whole text. Whoever reads it depends on all of it: prefer the narrower questions below."""
+        self._project.uses.add(self._use_data)
+        return self._data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    @property
+    def outline(self) -> Outline:
+        self._project.uses.add(self._use_outline)
+        return self._outline
 
     @cached_property
-    def outline(self) -> Outline:
-        return outline(self.data)
+    def digest(self) -> bytes:
+        return digest(self._data)
+
+    @cached_property
+    def _outline(self) -> Outline:
+        store = self._project.store
+        if store is None:
+            return outline(self._data)
+        found = store.outline(self.digest)
+        if found is None:
+            found = outline(self._data)
+            store.keep_outline(self.digest, found)
+        return found
 
     @cached_property
     def screened_out(self) -> bool:
-        return SCREEN.search(self.data) is None
+        return SCREEN.search(self._data) is None
 
     @cached_property
     def called(self) -> frozenset[bytes]:
         """Every name that is called in the file."""
-        return frozenset(_CALLED.findall(self.data))
+        return frozenset(_CALLED.findall(self._data))
 
     @cached_property
     def methods(self) -> frozenset[bytes]:
         """Every name that is defined as a method, or as a nested function."""
-        return frozenset(_DEFINED.findall(self.data))
+        return frozenset(_DEFINED.findall(self._data))
 
-    @cached_property
+    @property
     def units(self) -> dict[str, Definition]:
         """Functions that are units of their own, by name; further ones of the same name carry ``#2``, ``#3``, …"""
+        self._project.uses.add(self._use_outline)
+        return self._functions
+
+    @cached_property
+    def _functions(self) -> dict[str, Definition]:
         result: dict[str, Definition] = {}
-        definitions = self.outline.definitions
+        definitions = self._outline.definitions
         inside = [False] * len(definitions)  # nested in a function
         for i, definition in enumerate(definitions):
             up = definition.parent
@@ -81,67 +148,296 @@ class File:
                 result[name] = definition
         return result
 
-    @cached_property
+    @property
     def classes(self) -> dict[str, Definition]:
-        return {d.qualname: d for d in self.outline.definitions if d.kind == "class"}
+        self._project.uses.add(self._use_outline)
+        return self._classes
 
     @cached_property
+    def _classes(self) -> dict[str, Definition]:
+        return {d.qualname: d for d in self._outline.definitions if d.kind == "class"}
+
+    @property
     def imports(self) -> dict[str, ir.Alias]:
         """Names that imports bind anywhere at module level, later ones winning only over nothing."""
+        self._project.uses.add(self._use_outline)
+        return self._imports
+
+    @cached_property
+    def _imports(self) -> dict[str, ir.Alias]:
         result: dict[str, ir.Alias] = {}
-        for item in self.outline.imports:
-            if item.scope < 0 or self.outline.definitions[item.scope].kind == "class":
+        definitions = self._outline.definitions
+        for item in self._outline.imports:
+            if item.scope < 0 or definitions[item.scope].kind == "class":
                 name = bound_name(item.alias)
                 if name != "*":
                     result.setdefault(name, item.alias)
         return result
 
     @cached_property
+    def _globals(self) -> frozenset[str]:
+        return frozenset(self._outline.globals)
+
+    @property
+    def globals(self) -> frozenset[str]:
+        """Names that the module body assigns."""
+        self._project.uses.add(self._use_outline)
+        return self._globals
+
+    @property
     def stars(self) -> tuple[ir.Alias, ...]:
-        return tuple(i.alias for i in self.outline.imports if i.alias.name == "*")
+        self._project.uses.add(self._use_outline)
+        return self._stars
 
     @cached_property
-    def hints(self) -> dict[str, dict[str, list[int]]]:
+    def _stars(self) -> tuple[ir.Alias, ...]:
+        return tuple(i.alias for i in self._outline.imports if i.alias.name == "*")
+
+    # --- questions about the text -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _hints(self) -> dict[str, dict[str, list[int]]]:
         """``{"self.net": {"eval": [offsets]}}``: what is called on a dotted name anywhere in the file."""
         result: dict[str, dict[str, list[int]]] = {}
-        for m in _HINT.finditer(self.data):
-            result.setdefault(m[1].decode(), {}).setdefault(m[2].decode(), []).append(m.start())
+        data = self._data
+        for m in _HINT.finditer(data):
+            end = m.start()
+            name = _DOTTED_BACKWARDS.match(data[max(0, end - _LONGEST_NAME) : end][::-1])
+            if name is not None:
+                dotted = name[0][::-1].decode()
+                result.setdefault(dotted, {}).setdefault(m[1].decode(), []).append(end - len(name[0]))
         return result
 
+    @cached_property
+    def _scopes(self) -> dict[tuple[int, int], str]:
+        scopes = {(d.start, d.end): f"class {name}" for name, d in self._classes.items()}
+        scopes.update({(d.start, d.end): name for name, d in self._functions.items()})
+        scopes[(0, len(self._data))] = ""
+        return scopes
+
+    def _extent(self, scope: str) -> tuple[int, int] | None:
+        if not scope:
+            return 0, len(self._data)
+        found = self._classes.get(scope[6:]) if scope.startswith("class ") else self._functions.get(scope)
+        return (found.start, found.end) if found is not None else None
+
     def hinted(self, name: str, start: int = 0, end: int | None = None) -> frozenset[str]:
-        """The method names called on ``name`` between two offsets."""
-        found = self.hints.get(name)
+        """The method names called on ``name`` between two offsets: of the file, or of one of its definitions."""
+        scope = self._scopes.get((start, len(self._data) if end is None else end))
+        if scope is None:
+            self._project.uses.add(self._use_data)
+        else:
+            self._project.uses.add(("hint", self.path, name, scope))
+        return self._hinted(name, start, end)
+
+    def _hinted(self, name: str, start: int, end: int | None) -> frozenset[str]:
+        found = self._hints.get(name)
         if not found:
             return frozenset()
-        stop = len(self.data) if end is None else end
+        stop = len(self._data) if end is None else end
         return frozenset(k for k, at in found.items() if any(start <= o < stop for o in at))
 
+    def hinted_attributes(self, cls: str) -> tuple[str, ...]:
+        """Attributes of ``self`` on which something is called in a class, and that something is ``eval``."""
+        self.note("hints", self.path, cls)
+        return self._hinted_attributes(cls)
+
+    def _hinted_attributes(self, cls: str) -> tuple[str, ...]:
+        definition = self._classes.get(cls)
+        if definition is None:
+            return ()
+        return tuple(
+            name[5:]
+            for name in self._hints
+            if name.startswith("self.")
+            and name.count(".") == 1
+            and "eval" in self._hinted(name, definition.start, definition.end)
+        )
+
+    def class_body(self, cls: str) -> bytes:
+        """The text of a class, from its body on."""
+        self.note("class", self.path, cls)
+        return self._class_body(cls)
+
+    def _class_body(self, cls: str) -> bytes:
+        definition = self._classes.get(cls)
+        return self._data[definition.body : definition.end] if definition is not None else b""
+
+    def unit_bytes(self, unit: str) -> bytes:
+        """The text of a function, as bytes."""
+        self.note("unit", self.path, unit)
+        definition = self._functions[unit]
+        return self._data[definition.start : definition.end]
+
+    def annotated_parameters(self, unit: str) -> frozenset[str]:
+        """Names in the header of a function that a colon follows."""
+        self.note("unit", self.path, unit)
+        if unit not in self._headers:
+            definition = self._functions[unit]
+            found = _ANNOTATED.findall(self._data, definition.start, definition.body)
+            self._headers[unit] = frozenset(name.decode() for name in found)
+        return self._headers[unit]
+
+    @cached_property
+    def _headers(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def class_aliases(self, cls: str) -> dict[str, str]:
+        """``decode = decode_function`` in the body of a class: attribute → what it is assigned."""
+        self.note("class", self.path, cls)
+        if cls not in self._aliases:
+            self._aliases[cls] = {}
+            definition = self._classes.get(cls)
+            if definition is not None:
+                for m in _ALIAS.finditer(self._data, definition.body, definition.end):
+                    self._aliases[cls].setdefault(m[1].decode(), m[2].decode())
+        return self._aliases[cls]
+
+    @cached_property
+    def _aliases(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def rebinding(self, name: str) -> tuple[str, ...]:
+        """The ``wrapper`` of every ``name = wrapper(name)`` and ``name = wrapper(...)(name)``."""
+        self.note("rebinding", self.path, name)
+        return self._rebinding(name)
+
+    def _rebinding(self, name: str) -> tuple[str, ...]:
+        return self._rebindings.get(name, ())
+
+    @cached_property
+    def _rebindings(self) -> dict[str, tuple[str, ...]]:
+        result: dict[str, tuple[str, ...]] = {}
+        if b"grad" in self._data or b"inference_mode" in self._data:
+            for m in _REBINDING.finditer(self._data):
+                name = m[1].decode()
+                result[name] = (*result.get(name, ()), m[2].decode())
+        return result
+
+    def mentions(self, text: str) -> bool:
+        """Whether a text occurs in the file."""
+        self.note("mention", self.path, text)
+        return text.encode() in self._data
+
+    def places(self, name: str) -> tuple[str, ...]:
+        """The units in which something of this name is called or handed on, in the order of the file."""
+        self.note("places", self.path, name)
+        return self._places(name)
+
+    def _places(self, name: str) -> tuple[str, ...]:
+        data, word = self._data, name.encode()
+        found: dict[str, None] = {}
+        at = data.find(word)
+        while at >= 0:
+            end = at + len(word)
+            following = data[end : end + 40].lstrip(b" \t")[:1]
+            before = data[at - 1 : at] if at else b""
+            if not (before.isalnum() or before == b"_") and following in (b"(", b",", b")"):
+                line = data[data.rfind(b"\n", 0, at) + 1 : at]
+                if following == b"(":
+                    wanted = _DEFINING.search(line) is None
+                else:
+                    wanted = _BEFORE_ARGUMENT.search(data[max(0, at - _LONGEST_NAME) : at]) is not None
+                if wanted:
+                    found[self.unit_at(at)] = None
+            at = data.find(word, end)
+        return tuple(found)
+
+    @cached_property
+    def _sorted(self) -> tuple[list[int], list[tuple[int, str]]]:
+        units = sorted((d.start, d.end, name) for name, d in self._functions.items())
+        return [u[0] for u in units], [(u[1], u[2]) for u in units]
+
+    def unit_at(self, offset: int) -> str:
+        """The unit that a byte belongs to."""
+        starts, units = self._sorted
+        at = bisect_right(starts, offset) - 1
+        return units[at][1] if at >= 0 and offset < units[at][0] else MODULE
+
+    # --- units --------------------------------------------------------------------------------------------------------
+
     def text(self, unit: str) -> str:
+        self.note("unit", self.path, unit)
+        return self._text(unit)
+
+    def _text(self, unit: str) -> str:
         if unit == MODULE:
-            return module_text(self.data, self.outline)
-        return unit_text(self.data, self.units[unit])
+            return module_text(self._data, self._outline)
+        return unit_text(self._data, self._functions[unit])
 
     def row(self, unit: str) -> int:
         """0-based row at which the unit's text starts."""
-        return 0 if unit == MODULE else self.units[unit].row
+        self.note("row", self.path, unit)
+        return 0 if unit == MODULE else self._functions[unit].row
 
     def unit(self, name: str) -> ir.Unit | None:
         """The facts of a unit, None where there is none or libcst rejects it."""
+        self._project.uses.add(("unit", self.path, name))
         if name not in self._units:
             self._units[name] = self._lower(name)
         return self._units[name]
 
     def _lower(self, name: str) -> ir.Unit | None:
-        from nograd_lint.syntax.lower import UnparsableError, lower
+        if name != MODULE and name not in self._functions:
+            return None
+        text = self._text(name)
+        store = self._project.store
+        found = store.unit(text) if store is not None else None
+        if found is None:
+            from nograd_lint.syntax.lower import UnparsableError, lower
 
-        if name != MODULE and name not in self.units:
-            return None
-        try:
-            return lower(self.text(name))
-        except UnparsableError as error:
-            if self.rejected is None:
-                self.rejected = (error.message, error.row + self.row(name), error.column)
-            return None
+            try:
+                found = lower(text)
+            except UnparsableError as error:
+                row = 0 if name == MODULE else self._functions[name].row
+                self.rejected[name] = (error.message, error.row + row, error.column)
+                return None
+            self._project.lowered += text.count("\n")
+            if store is not None:
+                store.keep_unit(text, found)
+        return found
+
+    # --- what an answer rests on --------------------------------------------------------------------------------------
+
+    def answer(self, use: Use) -> bytes:
+        """A digest of the answer to a question that was noted in ``project.uses``."""
+        kind, _, *rest = use
+        if kind == "data":
+            return self.digest
+        if kind == "outline":
+            return self._shape
+        name = rest[0]
+        if kind == "unit":
+            known = name == MODULE or name in self._functions
+            return digest(self._text(name).encode("utf-8", "replace")) if known else b""
+        if kind == "row":
+            return b"%d" % self._functions[name].row if name in self._functions else b""
+        if kind == "hint":
+            extent = self._extent(rest[1])
+            return repr(extent and sorted(self._hinted(name, *extent))).encode()
+        if kind == "hints":
+            return repr(self._hinted_attributes(name)).encode()
+        if kind == "class":
+            return digest(self._class_body(name))
+        if kind == "rebinding":
+            return repr(self._rebinding(name)).encode()
+        if kind == "mention":
+            return b"%d" % (name.encode() in self._data)
+        if kind == "places":
+            return repr(self._places(name)).encode()
+        raise ValueError(kind)
+
+    @cached_property
+    def _shape(self) -> bytes:
+        """A digest of the outline without the places."""
+        found = self._outline
+        shape = [(d.kind, d.qualname, d.parent, d.bases, d.decorators, d.is_async) for d in found.definitions]
+        imports = [(i.alias.module, i.alias.name, i.alias.asname, i.alias.level, i.scope) for i in found.imports]
+        return digest(repr((shape, imports, found.globals, found.broken)).encode())
+
+
+def digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
 
 
 def bound_name(alias: ir.Alias) -> str:
@@ -155,10 +451,14 @@ def bound_name(alias: ir.Alias) -> str:
 class Project:
     """All files below a root.
 
+    ``uses`` takes up every question that is asked about the project: a kind, mostly a path, and what was asked. Equal
+    answers to the same questions give equal results; that is what the cache and the editor's engine rest on.
+
     Args:
         files: paths relative to the root, with ``/``.
         read: gives the analysed UTF-8 text of a file, None where it can't be had.
         canonical: maps a dotted external name to its canonical spelling.
+        store: keeps outlines and units between runs.
     """
 
     def __init__(
@@ -166,27 +466,50 @@ class Project:
         files: Iterable[str],
         read: Callable[[str], bytes | None],
         canonical: Callable[[str], str] = lambda dotted: dotted,
+        store: Store | None = None,
     ) -> None:
-        self.paths = frozenset(files)
+        self._paths = frozenset(files)
+        self.store = store
+        self.uses: set[Use] = set()
+        self.lowered = 0  # lines that libcst parsed
         self._read = read
         self._canonical = canonical
         self._files: dict[str, File | None] = {}
         self._modules: dict[tuple[str, str], str | None] = {}
-        self._directories = frozenset(_parents(self.paths))
+        self._resolved: dict[tuple[str, str], tuple[Symbol | None, set[Use]]] = {}
+        self._ancestors: dict[Symbol, tuple[tuple[Symbol, ...], set[Use]]] = {}
+        self._directories = frozenset(_parents(self._paths))
 
     # --- files and modules ----------------------------------------------------------------------------------------
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """Every file. Whoever reads it depends on which files there are."""
+        self.uses.add(("paths",))
+        return self._paths
+
     def file(self, path: str) -> File | None:
+        found = self._file(path)
+        if found is None:
+            self.uses.add(("data", path))
+        return found
+
+    def _file(self, path: str) -> File | None:
         if path not in self._files:
-            data = self._read(path) if path in self.paths else None
-            self._files[path] = None if data is None else File(path, data)
+            data = self._read(path) if path in self._paths else None
+            self._files[path] = None if data is None else File(path, data, self)
         return self._files[path]
 
     def module(self, dotted: str, origin: str, level: int = 0) -> str | None:
         """The file that ``import dotted`` means in the file ``origin`` (a package means its ``__init__``)."""
-        key = (posixpath.dirname(origin), f"{'.' * level}{dotted}")
+        return self._module(posixpath.dirname(origin), f"{'.' * level}{dotted}")
+
+    def _module(self, directory: str, spelled: str) -> str | None:
+        key = (directory, spelled)
+        self.uses.add(("module", *key))
         if key not in self._modules:
-            self._modules[key] = self._find_module(dotted, key[0], level)
+            dotted = spelled.lstrip(".")
+            self._modules[key] = self._find_module(dotted, directory, len(spelled) - len(dotted))
         return self._modules[key]
 
     def _find_module(self, dotted: str, directory: str, level: int) -> str | None:
@@ -207,21 +530,30 @@ class Project:
 
     def _module_at(self, path: str) -> str | None:
         for candidate in (f"{path}.py", f"{path}/__init__.py" if path else "__init__.py"):
-            if candidate in self.paths:
+            if candidate in self._paths:
                 return candidate
         return None
 
     def is_package(self, path: str) -> bool:
+        self.uses.add(("package", path))
         return path in self._directories
 
     # --- names ----------------------------------------------------------------------------------------------------
 
     def resolve(self, path: str, dotted: str, local: dict[str, ir.Alias] | None = None) -> Symbol | None:
         """What a dotted name means at module level of a file (``local``: imports of the function), None if unknown."""
-        head, _, rest = dotted.partition(".")
-        if local and head in local:
-            return self._imported(path, local[head], rest, 0)
-        return self._member(path, dotted, 0)
+        if local:
+            head, _, rest = dotted.partition(".")
+            if head in local:
+                return self._imported(path, local[head], rest, 0)
+        key = (path, dotted)
+        if key not in self._resolved:
+            outer, self.uses = self.uses, set()
+            self._resolved[key] = (self._member(path, dotted, 0), self.uses)
+            self.uses = outer
+        found, uses = self._resolved[key]
+        self.uses |= uses
+        return found
 
     def _member(self, path: str, dotted: str, depth: int) -> Symbol | None:
         file = self.file(path)
@@ -234,7 +566,7 @@ class Project:
             return Symbol("function", path, head) if not rest else None
         if head in file.imports:
             return self._imported(path, file.imports[head], rest, depth + 1)
-        if head in file.outline.globals:
+        if head in file.globals:
             return Symbol("global", path, dotted)
         for alias in file.stars:
             target = self.module(alias.module, path, alias.level)
@@ -243,7 +575,7 @@ class Project:
                 if found is not None:
                     return found
         if path.endswith("__init__.py"):
-            sub = self._module_at(posixpath.join(posixpath.dirname(path), head))
+            sub = self._module(posixpath.dirname(path), f".{head}")
             if sub is not None:
                 return Symbol("module", sub, "") if not rest else self._member(sub, rest, depth + 1)
         for alias in file.stars:  # ``from torch import *``
@@ -315,6 +647,15 @@ class Project:
 
     def ancestors(self, cls: Symbol) -> tuple[Symbol, ...]:
         """The class and its bases, nearest first; external ones end a branch."""
+        if cls not in self._ancestors:
+            outer, self.uses = self.uses, set()
+            self._ancestors[cls] = (self._find_ancestors(cls), self.uses)
+            self.uses = outer
+        found, uses = self._ancestors[cls]
+        self.uses |= uses
+        return found
+
+    def _find_ancestors(self, cls: Symbol) -> tuple[Symbol, ...]:
         result: dict[Symbol, None] = {cls: None}
         queue = [cls]
         while queue and len(result) < 64:
@@ -337,31 +678,44 @@ class Project:
 
     @cached_property
     def _callers(self) -> dict[str, tuple[str, ...]]:
-        found: dict[str, list[str]] = {}
-        for path in sorted(self.paths):
-            file = self.file(path)
+        found: dict[bytes, list[str]] = {}
+        for path in sorted(self._paths):
+            file = self._file(path)
             if file is not None:
                 for name in file.called:
-                    found.setdefault(name.decode(), []).append(path)
-        return {k: tuple(v) for k, v in found.items()}
+                    found.setdefault(name, []).append(path)
+        return {k.decode("utf-8", "replace"): tuple(v) for k, v in found.items()}
 
     @cached_property
-    def _definers(self) -> dict[bytes, int]:
+    def _definers(self) -> dict[str, int]:
         found: dict[bytes, int] = {}
-        for path in self.paths:
-            file = self.file(path)
+        for path in self._paths:
+            file = self._file(path)
             if file is not None:
                 for name in file.methods:
                     found[name] = found.get(name, 0) + 1
-        return found
+        return {k.decode("utf-8", "replace"): n for k, n in found.items()}
 
     def files_defining(self, method: str) -> int:
         """In how many files something of this name is defined as a method."""
-        return self._definers.get(method.encode(), 0)
+        self.uses.add(("definers", method))
+        return self._definers.get(method, 0)
 
     def files_calling(self, name: str) -> tuple[str, ...]:
         """Files in which something of this name is called, sorted."""
+        self.uses.add(("callers", name))
         return self._callers.get(name, ())
+
+    @cached_property
+    def _switchers(self) -> frozenset[str]:
+        return frozenset(
+            path for path in self._paths if (file := self._file(path)) is not None and SWITCH_OFF.search(file._data)
+        )
+
+    def switchers(self) -> frozenset[str]:
+        """Files whose module level turns gradients off."""
+        self.uses.add(("switchers",))
+        return self._switchers
 
 
 def _parents(paths: Iterable[str]) -> Iterable[str]:

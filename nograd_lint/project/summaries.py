@@ -2,15 +2,17 @@
 
 Every answer is a function of the project's text and of a depth: a question of depth *n* asks only questions of depth
 *n - 1*. So recursion and cycles end, and no answer depends on the order in which things were asked. Where the depth runs
-out the answer is "unknown", and that is counted.
+out the answer is "unknown", and that is counted. Attributes of classes and values of globals lie at depths below 0.
+
+Most units call nothing that lies too deep: their answer is the same at many depths, and computed once. A frame notes for
+which depths that holds, and on which questions about the project an answer rests (see :class:`Project`).
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,19 +20,21 @@ from nograd_lint.analysis.calls import bind
 from nograd_lint.analysis.facts import CallSite, Facts, Summary
 from nograd_lint.analysis.interp import Interp
 from nograd_lint.analysis.values import UNKNOWN, Mode, Val, guard_by_name, join
-from nograd_lint.project.index import MODULE, Project, Symbol
+from nograd_lint.project.index import MODULE, Project, Symbol, Use
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
     from nograd_lint.knowledge import Hook, Knowledge
 
+T = TypeVar("T")
+
 DEPTH = 3  # levels of callees looked into
+_DEEPEST = -6  # below 0: levels of classes and globals whose attributes and values are looked into
+_ANY = 1_000_000
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
 _DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
 _MAKES = re.compile(rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)")
-_ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.M)
-_SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.M)
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -51,36 +55,132 @@ class Entry(msgspec.Struct, frozen=True):
         return frozenset(w.mode for w in self.ways)
 
 
+Node: TypeAlias = tuple[Hashable, ...]
+
+
+class _Answer(Generic[T]):
+    """An answer, and the depths of the question at which it is the same."""
+
+    __slots__ = ("high", "low", "value")
+
+    def __init__(self, value: T, low: int, high: int) -> None:
+        self.value = value
+        self.low = low
+        self.high = high
+
+
+class _Frame:
+    """What the answer in the making rests on. ``open``: unfinished answers that it had to do without."""
+
+    __slots__ = ("high", "low", "nodes", "open", "uses")
+
+    def __init__(self) -> None:
+        self.low, self.high = -_ANY, _ANY
+        self.uses: set[Use] = set()
+        self.nodes: set[Node] = set()
+        self.open: set[Node] = set()
+
+
 class World:
-    """The project as the analysis of a unit sees it."""
+    """The project as the analysis of a unit sees it.
+
+    Attributes:
+        graph: every answer that was given so far → the questions about the project and the other answers it rests on.
+    """
 
     def __init__(self, project: Project, knowledge: Knowledge) -> None:
         self.project = project
         self.knowledge = knowledge
-        self._facts: dict[tuple[str, str, int], Facts | None] = {}
-        self._modules: dict[Symbol, bool] = {}
-        self._attributes: dict[tuple[Symbol, int], dict[str, Val]] = {}
-        self._globals: dict[tuple[str, int], dict[str, Val]] = {}
-        self._callers: dict[Symbol, tuple[tuple[tuple[str, str, CallSite], ...], bool]] = {}
-        self._entries: dict[tuple[Symbol, int], Entry] = {}
-        self._running: set[tuple[str, str]] = set()
+        self.graph: dict[Node, tuple[set[Use], set[Node]]] = {}
+        self._answers: dict[Node, list[_Answer[Any]]] = {}
+        self._making: dict[Node, list[int]] = {}
+        self._frame = _Frame()
         self.cut = 0
+
+    # --- answers and what they rest on --------------------------------------------------------------------------------
+
+    def memo(self, node: Node, compute: Callable[[], T], unfinished: T) -> T:
+        """An answer that is kept, with what it rests on; ``unfinished`` where it is needed to make itself."""
+        return self._at(node, 0, compute, unfinished).value
+
+    def record(self, node: Node, compute: Callable[[], T]) -> T:
+        """Compute something and note what it rests on."""
+        self._answers.pop(node, None)
+        return self._at(node, 0, compute, None).value  # type: ignore[return-value]
+
+    def forget(self, nodes: Iterable[Node]) -> None:
+        """Drop answers."""
+        for node in nodes:
+            self._answers.pop(node, None)
+            self.graph.pop(node, None)
+
+    def _at(self, node: Node, depth: int, compute: Callable[[], T], unfinished: T) -> _Answer[T]:
+        frame = self._frame
+        frame.nodes.add(node)
+        for known in self._answers.get(node, ()):
+            if known.low <= depth <= known.high:
+                return known
+        making = self._making.setdefault(node, [])
+        if depth in making:
+            frame.open.add((node, depth))
+            return _Answer(unfinished, depth, depth)
+        outer_uses = self.project.uses
+        own = self._frame = _Frame()
+        self.project.uses = own.uses
+        making.append(depth)
+        try:
+            value = compute()
+        finally:
+            making.pop()
+            self._frame, self.project.uses = frame, outer_uses
+        answer = _Answer(value, max(own.low, -_ANY), own.high)
+        own.open.discard((node, depth))
+        if own.open:
+            # It did without something that is only being made: true here, but not for whoever asks next.
+            frame.open |= own.open
+            frame.nodes |= own.nodes
+            outer_uses |= own.uses
+            return answer
+        self._answers.setdefault(node, []).append(answer)
+        uses, nodes = self.graph.setdefault(node, (own.uses, own.nodes))
+        if uses is not own.uses:
+            uses |= own.uses
+            nodes |= own.nodes
+        return answer
+
+    def _limit(self, low: int, high: int) -> None:
+        """The answer in the making is the same for these depths of its own question only."""
+        frame = self._frame
+        frame.low = max(frame.low, low)
+        frame.high = min(frame.high, high)
 
     # --- units --------------------------------------------------------------------------------------------------------
 
     def facts(self, path: str, unit: str, depth: int = DEPTH) -> Facts | None:
-        key = (path, unit, depth)
-        if key not in self._facts:
-            file = self.project.file(path)
-            body = file.unit(unit) if file is not None else None
-            self._facts[key] = None if body is None else Interp(self, path, unit, body, depth).run()
-        return self._facts[key]
+        return self._facts(path, unit, depth).value
+
+    def _facts(self, path: str, unit: str, depth: int) -> _Answer[Facts | None]:
+        return self._at(("facts", path, unit), depth, lambda: self._run(path, unit, depth), None)
+
+    def _run(self, path: str, unit: str, depth: int) -> Facts | None:
+        file = self.project.file(path)
+        body = file.unit(unit) if file is not None else None
+        return None if body is None else Interp(self, path, unit, body, depth).run()
 
     def summary(self, symbol: Symbol, depth: int) -> Summary | None:
-        if depth < 0 or symbol.kind != "function":
+        """What a function does, for a caller whose own depth is ``depth + 1``."""
+        if symbol.kind != "function":
             return None
-        facts = self.facts(symbol.path, symbol.name, depth)
-        return facts.summary if facts is not None else None
+        if depth < 0:
+            self._limit(-_ANY, 0)
+            return None
+        found = self._facts(symbol.path, symbol.name, depth)
+        self._limit(max(found.low, 0) + 1, found.high + 1)
+        return found.value.summary if found.value is not None else None
+
+    def _below(self, found: _Answer[Any]) -> None:
+        """An answer at ``min(depth, 0) - 1`` was used at ``depth``."""
+        self._limit(found.low + 1, _ANY if found.high >= -1 else found.high + 1)
 
     def parameters(self, symbol: Symbol) -> tuple[tuple[str, str], ...]:
         file = self.project.file(symbol.path)
@@ -114,11 +214,7 @@ class World:
 
     def is_module(self, cls: Symbol) -> bool:
         """Whether a class is an ``nn.Module``."""
-        if cls not in self._modules:
-            self._modules[cls] = any(
-                a.kind == "external" and self.knowledge.is_module_class(a.name) for a in self.project.ancestors(cls)
-            )
-        return self._modules[cls]
+        return any(a.kind == "external" and self.knowledge.is_module_class(a.name) for a in self.project.ancestors(cls))
 
     def parameterless(self, cls: Symbol) -> bool:
         """A module of the project that makes no parameters and no sub-modules of its own, such as a loss."""
@@ -130,8 +226,7 @@ class World:
                 "torch.nn.Module", "torch.nn.modules.module.Module", "abc.ABC"
             ):
                 return False
-        definition = file.classes[cls.name]
-        text = file.data[definition.body : definition.end]
+        text = file.class_body(cls.name)
         if re.search(rb"Parameter\(|register_buffer|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)", text):
             name = cls.name.rpartition(".")[2]
             return re.search(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.I) is not None and (
@@ -207,13 +302,13 @@ class World:
             file = self.project.file(method.path)
             decorators = file.units[method.name].decorators if file is not None else ()
             if any(d.endswith("property") for d in decorators):
-                summary = self.summary(method, min(depth, 1) - 1)
-                return summary.returns.with_graph(frozenset()) if summary is not None else UNKNOWN
+                return self._property(method, depth)
             return Val("bound", symbol=method)
         for ancestor in self.project.ancestors(cls):
             if ancestor.kind == "class":
-                value = self._class_attributes(ancestor).get(attr)
-                if value is not None:
+                found = self._class_attributes(ancestor, min(depth, 0) - 1)
+                self._below(found)
+                if (value := found.value.get(attr)) is not None:
                     return value
                 typed = self._constructor_parameter(ancestor, attr)
                 if typed is not None:
@@ -228,8 +323,7 @@ class World:
         file = self.project.file(cls.path)
         if file is None or f"{cls.name}.__init__" not in file.units:
             return None
-        definition = file.units[f"{cls.name}.__init__"]
-        if re.search(rb"\b%b[ \t]*:" % attr.encode(), file.data[definition.start : definition.body]) is None:
+        if attr not in file.annotated_parameters(f"{cls.name}.__init__"):
             return None
         body = file.unit(f"{cls.name}.__init__")
         root = body.root if body is not None else None
@@ -238,25 +332,29 @@ class World:
                 return self.annotated(cls.path, param.annotation)
         return None
 
+    def _property(self, method: Symbol, depth: int) -> Val:
+        if depth <= 0:
+            self._limit(-_ANY, 0)
+            return UNKNOWN
+        self._limit(1, _ANY)
+        facts = self.facts(method.path, method.name, 0)
+        return facts.summary.returns.with_graph(frozenset()) if facts is not None else UNKNOWN
+
     def _class_alias(self, cls: Symbol, attr: str) -> Val | None:
         """``decode = decode_function`` in a class body."""
         file = self.project.file(cls.path)
-        if file is None or cls.name not in file.classes:
-            return None
-        definition = file.classes[cls.name]
-        for match in _ALIAS.finditer(file.data, definition.body, definition.end):
-            if match[1] == attr.encode() and match.start() > definition.start:
-                symbol = self.project.resolve(cls.path, match[2].decode())
-                if symbol is not None and symbol.kind == "function":
-                    return Val("bound", symbol=symbol)
-        return None
+        name = file.class_aliases(cls.name).get(attr) if file is not None else None
+        symbol = self.project.resolve(cls.path, name) if name is not None else None
+        return Val("bound", symbol=symbol) if symbol is not None and symbol.kind == "function" else None
 
-    def _class_attributes(self, cls: Symbol) -> dict[str, Val]:
+    def _class_attributes(self, cls: Symbol, depth: int) -> _Answer[dict[str, Val]]:
         """Attributes that the methods of a class assign to ``self``."""
-        key = (cls, 0)
-        if key in self._attributes:
-            return self._attributes[key]
-        self._attributes[key] = {}  # a method that asks for attributes of its own class while they are made sees none
+        if depth < _DEEPEST:
+            self.cut += 1
+            return _Answer({}, -_ANY, depth)
+        return self._at(("attributes", cls.path, cls.name), depth, lambda: self._find_attributes(cls, depth), {})
+
+    def _find_attributes(self, cls: Symbol, depth: int) -> dict[str, Val]:
         result: dict[str, Val] = {}
         file = self.project.file(cls.path)
         if file is None or cls.name not in file.classes:
@@ -265,26 +363,23 @@ class World:
         for name, unit in file.units.items():
             if not (definition.start <= unit.start < definition.end and name.startswith(f"{cls.name}.")):
                 continue
-            if unit.name != "__init__" and not _MAKES.search(file.data, unit.start, unit.end):
+            if unit.name != "__init__" and not _MAKES.search(file.unit_bytes(name)):
                 continue
-            facts = self.facts(cls.path, name, 0)
-            if facts is None:
+            found = self._facts(cls.path, name, depth)
+            self._limit(found.low, found.high)
+            if found.value is None:
                 continue
-            for dotted, value in facts.env.items():
+            for dotted, value in found.value.env.items():
                 if dotted.startswith("self.") and dotted.count(".") == 1:
                     plain = _detached(value)
                     if plain.kind == "const" and plain.data is None:
                         continue  # made later
                     attr = dotted[5:]
                     result[attr] = join((result[attr], plain)) if attr in result else plain
-        for dotted in file.hints:
-            if dotted.startswith("self.") and dotted.count(".") == 1:
-                attr = dotted[5:]
-                hints = file.hinted(dotted, definition.start, definition.end)
-                old = result.get(attr, UNKNOWN)
-                if "eval" in hints and not old.kind and old.symbol is None:
-                    result[attr] = msgspec.structs.replace(old, model=3)
-        self._attributes[key] = result
+        for attr in file.hinted_attributes(cls.name):
+            old = result.get(attr, UNKNOWN)
+            if not old.kind and old.symbol is None:
+                result[attr] = msgspec.structs.replace(old, model=3)
         return result
 
     def annotated(self, path: str, annotation: ir.Expr) -> Val | None:
@@ -329,25 +424,24 @@ class World:
     def rebound(self, path: str, unit: str) -> Mode | None:
         """``f = torch.no_grad()(f)``: the grad mode that a function is put in behind its definition."""
         file = self.project.file(path)
-        name = unit.rpartition(".")[2].partition("#")[0]
-        if file is None or unit == MODULE or b"grad" not in file.data and b"inference_mode" not in file.data:
+        if file is None or unit == MODULE:
             return None
-        pattern = rb"^[ \t]*%b[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*%b[ \t]*\)" % (name.encode(), name.encode())
-        for match in re.finditer(pattern, file.data, re.M):
-            symbol = self.project.resolve(path, match[1].decode())
+        for wrapper in file.rebinding(unit.rpartition(".")[2].partition("#")[0]):
+            symbol = self.project.resolve(path, wrapper)
             if symbol is not None and symbol.kind == "external" and (mode := self.guard_mode(symbol.name)) is not None:
                 return mode
         return None
 
     def switched_off(self, path: str) -> str | None:
         """The module, imported by a file (or the file itself), that turns gradients off for the whole process."""
-        if not self._switchers:
+        switchers = self.project.switchers()
+        if not switchers:
             return None
         seen = {path}
         queue = [(path, 0)]
         while queue:
             current, depth = queue.pop(0)
-            if current in self._switchers:
+            if current in switchers:
                 return current
             file = self.project.file(current)
             if file is None or depth >= 5:
@@ -364,15 +458,6 @@ class World:
                         queue.append((target, depth + 1))
         return None
 
-    @cached_property
-    def _switchers(self) -> frozenset[str]:
-        found = set()
-        for path in self.project.paths:
-            file = self.project.file(path)
-            if file is not None and _SWITCH_OFF.search(file.data) is not None:
-                found.add(path)
-        return frozenset(found)
-
     def member(self, symbol: Symbol, attr: str) -> Symbol | None:
         if symbol.kind == "external":
             return Symbol("external", "", self.knowledge.canonical(f"{symbol.name}.{attr}"))
@@ -384,14 +469,15 @@ class World:
 
     def global_value(self, symbol: Symbol, depth: int) -> Val:
         """The value of a module-level name of the project."""
-        key = (symbol.path, 0)
-        if key not in self._globals:
-            self._globals[key] = {}
-            facts = self.facts(symbol.path, MODULE, 0)
-            if facts is not None:
-                self._globals[key] = {k: _detached(v) for k, v in facts.env.items()}
-        value = self._globals[key].get(symbol.name)
-        return value if value is not None else Val(name=symbol.name)
+        inner = min(depth, 0) - 1
+        if inner < _DEEPEST:
+            self.cut += 1
+            self._limit(-_ANY, depth)
+            return Val(name=symbol.name)
+        found = self._facts(symbol.path, MODULE, inner)
+        self._below(found)
+        value = found.value.env.get(symbol.name) if found.value is not None else None
+        return _detached(value) if value is not None else Val(name=symbol.name)
 
     def imports_any(self, path: str, roots: tuple[str, ...]) -> bool:
         file = self.project.file(path)
@@ -406,9 +492,8 @@ class World:
 
     def callers(self, symbol: Symbol) -> tuple[tuple[tuple[str, str, CallSite], ...], bool]:
         """Call sites of a function in the project (path, unit, site), and whether these are surely all in sight."""
-        if symbol not in self._callers:
-            self._callers[symbol] = self._find_callers(symbol)
-        return self._callers[symbol]
+        nobody: tuple[tuple[tuple[str, str, CallSite], ...], bool] = ((), False)
+        return self.memo(("callers", *symbol.key), lambda: self._find_callers(symbol), nobody)
 
     def _find_callers(self, symbol: Symbol) -> tuple[tuple[tuple[str, str, CallSite], ...], bool]:
         head, _, name = symbol.name.partition("#")[0].rpartition(".")
@@ -425,28 +510,15 @@ class World:
         complete = True
         private = name.startswith("_") and cls is not None
         near = {t.path for t in targets}  # a method is called by its own class, by its bases, and by who knows the class
-        cls_name = head.rpartition(".")[2].encode()
+        cls_name = head.rpartition(".")[2]
         distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
         places = 0
-        word = re.escape(called.encode())
-        handed = rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*" + word + rb"[ \t]*[,)]"
-        pattern = re.compile(rb"\b" + word + rb"[ \t]*\(|" + handed)
         nearby = [symbol.path] if symbol.path not in self.project.files_calling(called) else []
         for path in [*nearby, *self.project.files_calling(called)]:
             file = self.project.file(path)
-            if file is None or path not in near and not (distinct and not private) and cls_name not in file.data:
+            if file is None or (path not in near and not (distinct and not private) and not file.mentions(cls_name)):
                 continue
-            units = sorted((d.start, d.end, unit) for unit, d in file.units.items())
-            starts = [u[0] for u in units]
-            wanted: dict[str, None] = {}
-            for match in pattern.finditer(file.data):
-                at = bisect_right(starts, match.start()) - 1
-                inside = at >= 0 and match.start() < units[at][1]
-                line = file.data[file.data.rfind(b"\n", 0, match.start()) + 1 : match.start()]
-                if re.search(rb"\b(?:def|class)\s+$", line):
-                    continue
-                wanted[units[at][2] if inside else MODULE] = None
-            for unit in wanted:
+            for unit in file.places(called):
                 places += 1
                 if places > _MANY:
                     complete = False
@@ -462,8 +534,10 @@ class World:
                         handed_on = self._handed_on(site, targets)
                         if handed_on is None:
                             complete = False
-                        else:
-                            found.append((path, unit, handed_on))
+                            # Whoever it is may call it elsewhere, where a guard that is held here does not hold.
+                            modes = {(Mode.DYNAMIC if m.off else m, guard) for m, guard in site.modes}
+                            handed_on = msgspec.structs.replace(site, modes=modes)
+                        found.append((path, unit, handed_on))
                     elif site.target is None and site.method == name and cls is not None and distinct:
                         receiver = site.args[0] if site.args else UNKNOWN
                         if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
@@ -489,10 +563,7 @@ class World:
 
     def entry(self, symbol: Symbol, depth: int = CALLER_DEPTH) -> Entry:
         """The grad modes in which the project enters a function, each with a witness."""
-        key = (symbol, depth)
-        if key not in self._entries:
-            self._entries[key] = self._find_entry(symbol, depth)
-        return self._entries[key]
+        return self.memo(("entry", *symbol.key, depth), lambda: self._find_entry(symbol, depth), Entry())
 
     def _find_entry(self, symbol: Symbol, depth: int) -> Entry:
         sites, complete = self.callers(symbol)
