@@ -132,7 +132,7 @@ class Interp(Calls):
             self.block(self.facts.body.body)
         self.facts.exit_modes.add((self.state.mode, self.state.guard))
         self._run_rest()
-        self.facts.env = self.state.env
+        self.facts.env = {name: _portable(value) for name, value in self.state.env.items()}
         self.facts.summary = self._summarise(root)
         return self.facts
 
@@ -856,6 +856,15 @@ class Interp(Calls):
             cache[loop] = frozenset(_plain_assignments(self.facts.body, loop))
         found: frozenset[str] = cache[loop]
         return found
+
+
+def _portable(value: Val) -> Val:
+    """A value as other units may see it: without facts of this unit, whose places mean nothing elsewhere."""
+    if value.kind in ("func", "guarded", "partial"):
+        return Val(name=value.name)
+    if value.items is not None:
+        return msgspec.structs.replace(value, items=tuple(_portable(v) for v in value.items))
+    return value
 
 
 def _plain_assignments(body: ir.Unit, loop: int) -> Iterable[str]:
