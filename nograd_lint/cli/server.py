@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib.util import find_spec
 
 import click
 
@@ -18,14 +18,8 @@ def server(stdio: bool, tcp: bool, host: str, port: int) -> int:
     """Run the language server for editors."""
     if stdio and tcp:
         raise Failure("--stdio and --tcp exclude each other")
-    try:
-        lsp = import_module("nograd_lint.lsp")
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in {"pygls", "lsprotocol"}:
-            raise Failure(f"the server needs {missing}: install it with  pip install 'nograd-lint[lsp]'") from None
-        if error.name == "nograd_lint.lsp":
-            raise Failure("the language server is not part of this installation") from None
-        raise
-    lsp.serve(host=host, port=port) if tcp else lsp.serve()
-    return 0
+    if find_spec("pygls") is None:
+        raise Failure("the server needs pygls: install it with  pip install 'nograd-lint[lsp]'")
+    from nograd_lint.lsp import serve
+
+    return serve(host=host, port=port) if tcp else serve()
