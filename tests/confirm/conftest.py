@@ -7,22 +7,23 @@ from pathlib import Path
 
 import pytest
 
-NEEDS_TORCH = find_spec("torch") is None
-WITHOUT_TORCH = ("test_parts.py",)
+HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out unless asked for with -m")
+    config.addinivalue_line("markers", "torch: runs real torch; skipped where that is not installed")
+    config.addinivalue_line("markers", "slow: takes long; only run where it is asked for with -m slow")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    mine = [item for item in items if here in item.path.parents]
-    for item in mine:
-        if NEEDS_TORCH and item.path.name not in WITHOUT_TORCH:
+    missing = find_spec("torch") is None
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        if missing and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="torch is not installed"))
         elif item.get_closest_marker("slow") and "slow" not in (config.getoption("-m") or ""):
-            item.add_marker(pytest.mark.skip(reason="slow; run with -m slow"))
+            item.add_marker(pytest.mark.skip(reason="slow; asked for with -m slow"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from scenario import Scenario, scenarios
 from nograd_lint.confirm.judge import growth
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     "scenario", [pytest.param(s, id=s.name, marks=[pytest.mark.slow] if s.slow else []) for s in scenarios()]
 )
