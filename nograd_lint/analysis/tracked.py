@@ -50,12 +50,8 @@ class _Candidate(msgspec.Struct):
 
 def tracked(world: World, facts: Facts) -> list[Tracked]:
     """All tracked evaluations of a unit, best evidence first decides the confidence."""
-    key = (facts.path, facts.unit)
-    memo: dict[tuple[str, str], list[Tracked]] = world.__dict__.setdefault("_tracked", {})
-    if key not in memo:
-        memo[key] = []  # recursion: a function in the making is not reported by its callees
-        memo[key] = _find(world, facts)
-    return memo[key]
+    # Recursion: a function in the making is not reported by its callees.
+    return world.memo(("tracked", facts.path, facts.unit), lambda: _find(world, facts), [])
 
 
 def _find(world: World, facts: Facts) -> list[Tracked]:
@@ -70,6 +66,13 @@ def _find(world: World, facts: Facts) -> list[Tracked]:
     hook = facts.hook
     if hook is not None and (Mode(hook.mode).off or hook.demand):
         return []
+    candidates = []
+    for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
+        candidate = _weigh(world, facts, forward)
+        if candidate is not None:
+            candidates.append(candidate)
+    if not candidates:
+        return []  # before anybody looks for callers, which costs most
     entry = world.entry(symbol) if facts.unit != MODULE else None
     if entry is not None and entry.ways and any(w.mode.off or w.mode is Mode.DYNAMIC for w in entry.ways):
         # Where some callers hold the guard, the others are reported at their calls.
@@ -78,11 +81,6 @@ def _find(world: World, facts: Facts) -> list[Tracked]:
         return []
     if facts.unit != MODULE and _callers_know_better(world, facts, symbol):
         return []
-    candidates = []
-    for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
-        candidate = _weigh(world, facts, forward, entry)
-        if candidate is not None:
-            candidates.append(candidate)
     return _group(facts, candidates, entry)
 
 
@@ -118,7 +116,7 @@ def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
     return False
 
 
-def _weigh(world: World, facts: Facts, forward: Forward, entry: Entry | None) -> _Candidate | None:
+def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
     if not forward.tracked or forward.frozen or forward.leaf_input or not forward.level:
         return None
     sinks = facts.sinks.get(forward.node, {})

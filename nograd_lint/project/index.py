@@ -380,7 +380,8 @@ class File:
     def _lower(self, name: str) -> ir.Unit | None:
         if name != MODULE and name not in self._functions:
             return None
-        text = self._text(name)
+        # The same nodes with or without rows.
+        text = module_text(self._data, self._outline, rows=False) if name == MODULE else self._text(name)
         store = self._project.store
         found = store.unit(text) if store is not None else None
         if found is None:

@@ -170,12 +170,8 @@ def trains(world: World, symbol: Symbol, depth: int = _DEPTH) -> tuple[Step, ...
 
     Counted is only a backward on a loss that is computed in that grad mode too, and that no flag can switch off.
     """
-    memo: dict[tuple[Symbol, int], tuple[Step, ...]] = world.__dict__.setdefault("_trains", {})
-    key = (symbol, depth)
-    if key not in memo:
-        memo[key] = ()
-        memo[key] = _trains(world, symbol, depth)
-    return memo[key]
+    nothing: tuple[Step, ...] = ()
+    return world.memo(("trains", *symbol.key, depth), lambda: _trains(world, symbol, depth), nothing)
 
 
 def _trains(world: World, symbol: Symbol, depth: int) -> tuple[Step, ...]:

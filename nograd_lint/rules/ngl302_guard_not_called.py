@@ -119,9 +119,9 @@ def _entered(unit: UnitContext, expr: ir.Expr, stmt: int | None) -> Iterator[Fin
         yield from _entered(unit, expr.orelse, stmt)
         return
     region = (stmt, stmt) if stmt is not None else None
-    text = shown(unit.source(expr.o)) if isinstance(expr, (ir.Name, ir.Attr, ir.Call)) else ""
     name = is_class(unit, expr)
     if name is not None:
+        text = shown(unit.source(expr.o))  # only for what is reported: places cost more than all the rest
         fix = None
         if name != "torch.set_grad_enabled":
             fix = FixPlan(
@@ -133,6 +133,7 @@ def _entered(unit: UnitContext, expr: ir.Expr, stmt: int | None) -> Iterator[Fin
     elif isinstance(expr, ir.Call):
         name = called(unit, expr)
         if name in ("torch.no_grad", "torch.enable_grad") and (expr.args or expr.keywords):
+            text = shown(unit.source(expr.o))
             message = f"`{text}` gives back a function and not a context manager: entering it raises TypeError"
             yield Finding(expr.o, message, Confidence.HIGH, region=region, fix=_without_argument(unit, expr))
 

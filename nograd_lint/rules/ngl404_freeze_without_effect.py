@@ -111,17 +111,16 @@ def _is_variable(unit: UnitContext, call: ir.Call) -> bool:
 
 def _assigned(unit: UnitContext, stmt: ir.Assign, target: ir.Attr) -> Iterator[Finding]:
     owner = target.value
-    text = shown(unit.source(stmt.o))
     if target.attr == "requires_grad_":
-        yield _finding(unit, stmt, target, f"`{text}` replaces a method and freezes nothing", Confidence.HIGH)
+        yield _finding(unit, stmt, target, "`{}` replaces a method and freezes nothing", Confidence.HIGH)
     elif target.attr in _MISSPELT and not _OWN.fullmatch((ir.dotted(owner) or "").rpartition(".")[2]):
         if not _reads(unit, target.attr):
             sure = Confidence.HIGH if _is_parameter(unit, owner) else Confidence.MEDIUM
-            yield _finding(unit, stmt, target, f"`{text}` has no effect: the attribute is called `requires_grad`", sure)
+            yield _finding(unit, stmt, target, "`{}` has no effect: the attribute is called `requires_grad`", sure)
     elif target.attr == "requires_grad" and ir.dotted(owner) != "self" and not _is_parameter(unit, owner):
         confidence = how_sure(unit, owner)
         if confidence is not None and not _own_attribute(unit, owner):
-            message = f"`{text}` has no effect: a module has no `requires_grad`, only its parameters have"
+            message = "`{}` has no effect: a module has no `requires_grad`, only its parameters have"
             yield _finding(unit, stmt, target, message, confidence)
 
 
@@ -134,7 +133,7 @@ def _finding(unit: UnitContext, stmt: ir.Assign, target: ir.Attr, message: str, 
     if len(stmt.targets) == 1 and stmt.annotation is None:
         reason = "what was meant to be frozen is frozen then"
         fix = FixPlan("Set what was meant", Applicability.UNSAFE, (Replace(stmt.o, text),), reason)
-    return Finding(stmt.o, message, confidence, fix=fix)
+    return Finding(stmt.o, message.replace("{}", shown(unit.source(stmt.o))), confidence, fix=fix)
 
 
 def _is_parameter(unit: UnitContext, expr: ir.Expr) -> bool:
