@@ -211,7 +211,7 @@ def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
         confidence = Confidence.LOW
     if escapes and confidence is Confidence.HIGH:
         confidence = Confidence.MEDIUM
-    if forward.level == 1:
+    if forward.level == 1 and not (facts.hook is not None and facts.hook.evaluate):
         used = any(k in sinks for k in _TENSOR_USE)
         if not (used and points >= 3):
             confidence = Confidence.LOW
