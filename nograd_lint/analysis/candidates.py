@@ -16,7 +16,7 @@ _STRONG = re.compile(
 _DETACHING = re.compile(rb"\.(?:item|argmax|detach|tolist|numpy)\(|\bargmax\(|torch\.max\(")
 _WEAK = re.compile(
     rb"\.item\(\)|\.argmax\(|torch\.max\(|\.detach\(\)|\.numpy\(\)|\.tolist\(\)|\.max\(|\.topk\(|argmax\(|\.cpu\(\)|metric|"
-    rb"accuracy|\.data\b|\bfloat\(|\bprint\("
+    rb"accuracy|\.data\b|\bfloat\(|\bprint\(|\b\w*(?:model|net|network|module|encoder|policy)\("
 )
 
 
