@@ -144,7 +144,7 @@ def _metrics(metrics: Sequence[Mapping[str, Any]], guard: str, caption: str) -> 
     if not metrics:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(m['name'])}</th><td class="value">{escape(m['a'])}</td>"
+        f'<tr><th scope="row">{escape(m["name"])}</th><td class="value">{escape(m["a"])}</td>'
         f'<td class="value">{escape(m["b"])}</td>'
         f"<td>{'equal' if m['same'] else '<strong>different</strong>'}</td></tr>"
         for m in metrics
