@@ -92,17 +92,18 @@ class _Candidate(NamedTuple):
     diagnostic: Diagnostic
     fix: Fix
 
-    @property
-    def key(self) -> _Key:
-        return _key(self.diagnostic)
-
 
 class _Outcome(NamedTuple):
-    """What a trial came to: new bytes and diagnostics, and why the fixes of some files are no good."""
+    """What a trial came to: new bytes and diagnostics, and why the fixes of some files are no good.
+
+    The path None stands for all files of the trial, where nobody can tell which; ``doubtful`` are files whose trouble
+    may come from another.
+    """
 
     contents: dict[Path, bytes]
     results: list[FileResult]
-    bad: dict[Path, str]
+    bad: dict[Path | None, str]
+    doubtful: frozenset[Path] = frozenset()
 
 
 # Rows move and fingerprints follow the code, but a fix leaves a function what it is.
@@ -193,30 +194,36 @@ class _Fixer:
     # --- trying -------------------------------------------------------------------------------------------------------
 
     def _settle(self, batch: list[_Candidate]) -> None:
-        """Keep those fixes of a batch that prove right; of what is doubtful, some waits for the next round."""
-        outcome = self._try(batch)
-        if not outcome.bad:
-            for candidate in batch:
-                self.fixed.setdefault(candidate.path, []).append(self._as_found(candidate.diagnostic))
-            self.contents.update(outcome.contents)
-            self.results = outcome.results
-            return
-        if len(batch) == 1:
-            ((path, diagnostic, _),) = batch
-            self._blocked.add(_id(diagnostic))
-            self.reverted.append(Reverted(self._as_found(diagnostic), outcome.bad[path]))
-            return
+        """Keep those fixes of a batch that prove right; some of what is in doubt waits for the next round."""
+        while batch:
+            outcome = self._try(batch)
+            if not outcome.bad:
+                for candidate in batch:
+                    self.fixed.setdefault(candidate.path, []).append(self._as_found(candidate.diagnostic))
+                self.contents.update(outcome.contents)
+                self.results = outcome.results
+                return
+            batch = self._reduced(batch, outcome)
+
+    def _reduced(self, batch: list[_Candidate], outcome: _Outcome) -> list[_Candidate]:
+        """What to try next: the fixes of the files that came out well, and of the others half."""
+        if None in outcome.bad and len(batch) > 1:
+            return batch[: len(batch) // 2]
         groups: dict[Path, list[_Candidate]] = {}
         for candidate in batch:
             groups.setdefault(candidate.path, []).append(candidate)
-        if len(groups) == 1:
-            self._settle(batch[: len(batch) // 2])
-            return
-        good = [candidate for candidate in batch if candidate.path not in outcome.bad]
-        if good:
-            self._settle(good)
-        for path in outcome.bad:
-            self._settle(groups[path])
+        kept: list[_Candidate] = []
+        for path, group in groups.items():
+            reason = outcome.bad.get(path) or outcome.bad.get(None)
+            if reason is None:
+                kept += group
+            elif len(group) > 1:
+                kept += group[: len(group) // 2]
+            elif path not in outcome.doubtful or len(batch) == 1:
+                self._blocked.add(_id(group[0].diagnostic))
+                self.reverted.append(Reverted(self._as_found(group[0].diagnostic), reason))
+        # What a fix in another file may have done is tried alone.
+        return kept or [group[0] for group in groups.values() if len(group) == 1 and len(batch) > 1][:1]
 
     def _as_found(self, diagnostic: Diagnostic) -> Diagnostic:
         """The diagnostic where it stood before anything was fixed."""
@@ -231,7 +238,7 @@ class _Fixer:
             edits.setdefault(path, []).extend(fix.edits)
             names[path] = diagnostic.filename
         contents: dict[Path, bytes] = {}
-        bad: dict[Path, str] = {}
+        bad: dict[Path | None, str] = {}
         for path, wanted in edits.items():
             source = self._load(path, names[path], self.contents.get(path))
             if isinstance(source, Problem):
@@ -248,37 +255,37 @@ class _Fixer:
         if bad:
             return _Outcome(contents, self.results, bad)
         results = self.engine.check(self.paths, contents={**self.contents, **contents}, jobs=self.jobs)
-        return _Outcome(contents, results, self._judge(batch, results))
+        return _Outcome(contents, results, *self._judge(batch, results))
 
     def _parses(self, old: SourceFile, data: bytes) -> bool:
         new = self._load(old.path, old.filename, data)
         return not isinstance(new, Problem) and _errors(new) <= _errors(old)
 
-    def _judge(self, batch: list[_Candidate], results: Sequence[FileResult]) -> dict[Path, str]:
-        """The files whose fixes did not do what they should, and what they did."""
+    def _judge(
+        self, batch: list[_Candidate], results: Sequence[FileResult]
+    ) -> tuple[dict[Path | None, str], frozenset[Path]]:
+        """The files whose fixes did not do what they should, and what they did; those where it may not be their own."""
         before = Counter(_key(d) for result in self.results for d in result.diagnostics)
         after = Counter(_key(d) for result in results for d in result.diagnostics)
-        applied = Counter(candidate.key for candidate in batch)
+        applied = Counter(_key(candidate.diagnostic) for candidate in batch)
         fixed = {candidate.path for candidate in batch}
-        bad: dict[Path, str] = {}
-
-        def blame(path: Path, reason: str) -> None:
-            # Where a file was not touched, any of the others may have done it.
-            for culprit in [path] if path in fixed else fixed:
-                bad.setdefault(culprit, reason)
-
-        for candidate in batch:
-            if after[candidate.key] > before[candidate.key] - applied[candidate.key]:
-                blame(candidate.path, "it would leave the diagnostic")
+        bad: dict[Path | None, str] = {}
+        for path, diagnostic, _ in batch:
+            key = _key(diagnostic)
+            if after[key] > before[key] - applied[key]:
+                bad[path] = "it would leave the diagnostic"
+        doubtful = set()
         for path, old, new in zip(self.paths, self.results, results, strict=True):
-            if len(new.problems) > len(old.problems):
-                blame(path, f"the result could not be analysed: {new.problems[-1].message}")
+            reasons = [f"the result could not be analysed: {p.message}" for p in new.problems[len(old.problems) :]]
             for diagnostic in new.diagnostics:
                 key = _key(diagnostic)
                 if after[key] > before[key] and diagnostic.severity is not Severity.INFO:
                     where = f"row {diagnostic.span.start.row}" + ("" if path in fixed else f" of {new.filename}")
-                    blame(path, f"it would add {diagnostic.code} ({diagnostic.name}) in {where}")
-        return bad
+                    reasons.append(f"it would add {diagnostic.code} ({diagnostic.name}) in {where}")
+            if reasons:
+                bad.setdefault(path if path in fixed else None, reasons[0])
+                doubtful.add(path)
+        return bad, frozenset(doubtful)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
