@@ -114,17 +114,19 @@ def run_program(command: dict[str, Any]) -> None:
     if kind == "script":
         if insert:
             sys.path.insert(0, os.path.dirname(os.path.realpath(value)))
-        with open(value, "rb") as file:
+        path = os.path.abspath(value)  # as Python has it since 3.9
+        with open(path, "rb") as file:
             source = file.read()
-        module = main_module(value)
-        exec(compile(source, value, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        module = main_module(path)
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     elif kind == "notebook":
         if insert:
             sys.path.insert(0, os.path.dirname(os.path.realpath(value)))
         sys.argv[0] = value
-        module = main_module(value)
+        path = os.path.abspath(value)
+        module = main_module(path)
         module.__dict__.update(display=lambda *values, **_: print(*values), get_ipython=lambda: None)
-        exec(compile("", value, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the plan holds the text
+        exec(compile("", path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the plan holds the text
     elif kind == "module":
         import runpy
 

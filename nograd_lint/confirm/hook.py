@@ -72,8 +72,14 @@ def install(targets: Targets, on_import: dict[str, Callable[[Any], None]]) -> No
             raise NotImplementedError  # how the import system is told that there is no bytecode cache
         return cached(path, *args, **kw)
 
+    def no_cache_for_test_modules(rewrite: Any) -> None:
+        """pytest keeps test modules with rewritten assertions in a cache of its own."""
+        read = getattr(rewrite, "_read_pyc", None)
+        if read is not None:
+            rewrite._read_pyc = lambda path, *args: None if targets.path(path) is not None else read(path, *args)
+
     bootstrap.cache_from_source = no_cache_for_targets
-    sys.meta_path.insert(0, _AfterImport(on_import))
+    sys.meta_path.insert(0, _AfterImport({"_pytest.assertion.rewrite": no_cache_for_test_modules, **on_import}))
 
 
 def _futures() -> int:
