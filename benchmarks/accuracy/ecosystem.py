@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from common import HERE, TOOLS, Finding, ToolError, packages, tree
+from common import HERE, TOOLS, Finding, ToolError, executable, packages, tree
 from score import share
 
 STORE = HERE / "ecosystem.jsonl"
@@ -92,6 +92,8 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="write the differences to ecosystem.jsonl")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="print the source of N unlabelled diagnostics")
     options = parser.parse_args()
+    if executable("nograd-lint") is None:
+        parser.error("nograd-lint is not installed; point $NGL at its executable")
     before = stored()
     now, covered = run(options.package)
     known = {k: row for k, row in before.items() if row["package"] in covered}

@@ -16,7 +16,7 @@ import sys
 from collections import Counter, defaultdict
 from typing import Any
 
-from common import HERE, TOOLS, Finding, ToolError, executable, labels, packages, tree, version
+from common import EXECUTABLES, HERE, TOOLS, Finding, ToolError, executable, labels, packages, tree, version
 
 Label = dict[str, Any]
 Row = dict[str, Any]
@@ -157,9 +157,12 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.tools) - set(TOOLS):
         parser.error(f"unknown tool: {', '.join(sorted(unknown))}")
+    for tool in options.tools:
+        if executable(tool) is None:
+            parser.error(f"{tool} is not installed; point ${EXECUTABLES[tool]} at its executable")
     if options.write and options.package:
         parser.error("--write needs all packages")
-    rows = labels()
+    rows = [row for row in labels() if not row.get("uncertain")]
     results: dict[str, Row] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for tool in options.tools or [t for t in TOOLS if executable(t)]:
         judged, errors = judge(tool, rows, options.package)
