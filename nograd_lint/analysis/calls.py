@@ -76,6 +76,7 @@ _PRINTING = re.compile(r"(?:^|\.)(?:print|pprint|info|debug|warning|warn|error|l
 _NUMBERS = frozenset(("len", "int", "float", "bool", "str", "repr", "round", "hash", "id", "isinstance", "type", "range", "hasattr", "callable", "format"))
 _ITERATING = frozenset(("enumerate", "tqdm", "iter", "zip", "reversed", "list", "tuple", "islice", "cycle", "chain", "trange", "track",
                         "prefetch", "progress_bar", "ProgressBar", "auto", "notebook", "sorted", "next", "map_dataset"))
+_FREEZING = frozenset(("freeze", "freeze_parameters", "freeze_params", "freeze_all", "freeze_weights", "disable_grad"))
 _WRAPPERS = frozenset(
     "DataParallel DistributedDataParallel DDP FullyShardedDataParallel FSDP compile script deepcopy copy prepare convert "
     "DistributedDataParallelCPU convert_sync_batchnorm to_device trace_module optimize BetterTransformer unwrap_model "
@@ -343,6 +344,8 @@ class Calls:
         if self.world.is_module(symbol):
             if self.world.parameterless(symbol):
                 return Val("loss", cls=symbol, name=name)
+            if any(k == "requires_grad" and v.kind == "const" and v.data is False for k, v in keywords):
+                return Val(cls=symbol, model=3, frozen=True, name=name)
             inner = [v for v in (*args, *(v for _, v in keywords)) if v.model]
             return Val(cls=symbol, model=3, frozen=bool(inner) and all(v.frozen for v in inner), name=name)
         kind = ""
@@ -557,6 +560,9 @@ class Calls:
     ) -> Val:  # fmt: skip
         if m in _CHAINING:
             return receiver
+        if m in _FREEZING and not node.args:
+            self._freeze(receiver.name, True)
+            return msgspec.structs.replace(receiver, frozen=True)
         if m in ("parameters", "named_parameters"):
             return Val("params", name=receiver.name, data=receiver)
         if m in ("modules", "children", "named_modules", "named_children"):
@@ -589,7 +595,13 @@ class Calls:
                 level = min(level, 2)
             weak = msgspec.structs.replace(receiver, model=level, cls=None)
             result = self._forward(node, weak, args, keywords, name)
-            if level == 1 and node.o in self.facts.forwards:
+            if level == 1 and m != "forward" and node.o in self.facts.forwards:
+                self.facts.forwards[node.o].indirect = True
+            return result
+        if receiver.model >= 2 and args and not self.state.mode.off:
+            # Some method of a model: what is done with its result will tell whether it is a tensor.
+            result = self._forward(node, msgspec.structs.replace(receiver, model=1, cls=None), args, keywords, name)
+            if node.o in self.facts.forwards:
                 self.facts.forwards[node.o].indirect = True
             return result
         self.sink(_union(args, keywords), "passed", node.o)

@@ -56,6 +56,7 @@ class Forward(Site):
     leaf_input: bool = False
     frozen: bool = False
     receiver: str = ""  # dotted spelling of the model
+    fallback: bool = False  # in an except clause, where the same forward was tried under a guard
     indirect: bool = False  # by a method whose name suggests a forward, on what only its name suggests is a model
 
 

@@ -226,6 +226,9 @@ class Interp(Calls):
     def _do_expr(self, stmt: ir.ExprStmt) -> None:
         value = self.expr(stmt.value)
         self._switch_at_once(stmt.value, value)
+        for sinks in self.facts.sinks.values():
+            if stmt.value.o in sinks.get("passed", ()):  # for its effect: it keeps what it is given
+                sinks.setdefault("stored", []).append(stmt.value.o)
         if isinstance(stmt.value, (ir.Call, ir.Await)) and value.graph:
             self.sink(frozenset(t for t in value.graph if t == stmt.value.o), "discarded", stmt.o)
 
@@ -403,7 +406,12 @@ class Interp(Calls):
             self.state = _join_states((before.copy(), done.copy() if not done.dead else before.copy()))
             if handler.name:
                 self.state.env[handler.name] = UNKNOWN
+            known = set(self.facts.forwards)
+            tried = {f.receiver for f in self.facts.forwards.values() if f.surely_off and stmt.o in f.stmts}
             self.block(handler.body)
+            for node in set(self.facts.forwards) - known:
+                forward = self.facts.forwards[node]
+                forward.fallback = forward.receiver in tried
             ends.append(self.state)
         mode, guard = done.mode, done.guard
         self.state = _join_states(ends)

@@ -117,7 +117,7 @@ def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
 
 
 def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
-    if not forward.tracked or forward.frozen or forward.leaf_input or not forward.level:
+    if not forward.tracked or forward.frozen or forward.leaf_input or forward.fallback or not forward.level:
         return None
     sinks = facts.sinks.get(forward.node, {})
     shared = "backward" in sinks and forward.phases == {"mixed"} and _backward_in_a_branch(facts, forward, sinks["backward"])
@@ -159,7 +159,7 @@ def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
     detached = [k for k in _DETACHED if k in sinks]
     escapes = any(k in sinks for k in _ESCAPES)
     # Everything that becomes of the output is in sight, and none of it can be differentiated.
-    unused = not escapes and not (set(sinks) & {"passed", "store"})
+    unused = not escapes and "store" not in sinks and ("passed" not in sinks or bool({"detach", "item"} & set(sinks)))
     eval_input = evaluation_loop is None and _evaluation_input(facts, forward)
     trains = bool(facts.backwards or facts.steps)
     if trains and not in_eval and evaluation_loop is None and not (
@@ -208,7 +208,10 @@ def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
         elif confidence is Confidence.HIGH:
             confidence = Confidence.MEDIUM
     elif escapes and not in_eval and points < 5:
-        confidence = Confidence.LOW
+        api = by_name == 2 and not facts.is_module_class and (evaluation_loop is not None or _never_trains(world, facts))
+        confidence = Confidence.MEDIUM if api else Confidence.LOW
+    elif escapes and facts.is_module_class and by_name < 2:
+        confidence = Confidence.LOW  # a module in eval mode whose outputs may still be differentiated
     if escapes and confidence is Confidence.HIGH:
         confidence = Confidence.MEDIUM
     if forward.level == 1 and not (facts.hook is not None and facts.hook.evaluate):
@@ -220,7 +223,9 @@ def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
     file = world.project.file(facts.path)
     if file is not None and _TORCH.search(file.data) is None and forward.level < 3:
         confidence = Confidence.LOW
-    if forward.indirect and not strong and not (by_name and unused and set(sinks) & {"detach", "moved", "item"}):
+    if forward.indirect and not (unused and ("detach" in sinks or (by_name or strong) and set(sinks) & {"moved", "item"})):
+        confidence = Confidence.LOW
+    if _differentiates_itself(world, facts):
         confidence = Confidence.LOW
     if facts.is_module_class and not strong and forward.name != "self" and forward.name.startswith(("self.", "super()")):
         # A module that runs its parts: whether that is evaluation, only its callers know.
@@ -236,6 +241,23 @@ def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
         confidence = Confidence.LOW
     why = "its result, which carries the graph, goes to callers" if escapes else ""
     return _Candidate(forward, points, notes, escapes, confidence, why)
+
+
+def _differentiates_itself(world: World, facts: Facts) -> bool:
+    """Modules of the package take gradients in their own ``forward`` (forces, scores): a guard would break them."""
+    top = facts.path.partition("/")[0]
+
+    def find() -> bool:
+        for path in world.project.files_calling("grad"):
+            if path.partition("/")[0] != top:
+                continue
+            file = world.project.file(path)
+            for unit in file.places("grad") if file is not None else ():
+                if file is not None and unit.endswith(".forward") and b"autograd" in file.unit_bytes(unit) + file.data[:4000]:
+                    return True
+        return False
+
+    return world.memo(("differentiates itself", top), find, False)
 
 
 def _never_trains(world: World, facts: Facts) -> bool:
