@@ -37,7 +37,8 @@ def _lifecycle(server: Server) -> None:
     @server.feature(types.INITIALIZED)
     async def initialized(ls: Server, _: types.InitializedParams) -> None:
         await _subscribe(ls)
-        await _fetch_configuration(ls)
+        if await _fetch_configuration(ls):
+            ls.changed()
         ls.background(ls.scan())
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)

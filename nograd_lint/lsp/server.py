@@ -29,7 +29,7 @@ SECTION = "nograd-lint"
 # How long other open documents wait for the result of a change to one, in seconds.
 CALM = 0.3
 _CHUNK = 32
-_PYTHON = types.NotebookDocumentFilterWithCells(cells=[types.NotebookCellLanguage("python")])
+_PYTHON = types.NotebookDocumentFilterWithNotebook(notebook="*", cells=[types.NotebookCellLanguage("python")])
 
 
 class State(NamedTuple):
@@ -88,12 +88,16 @@ class Server(LanguageServer):
         return str(getattr(encoding, "value", encoding) or "utf-16")
 
     def configure(self, given: object) -> None:
+        """Take over the client's settings."""
         try:
-            self.options = client_options.read(given)
+            options = client_options.read(given)
         except ValueError as error:
             self.complain(str(error))
             return
-        self.background(self.on_analysis(lambda lint: lint.configure(self.options)))
+        if options != self.options:
+            self.options = options
+            self.background(self.on_analysis(lambda lint: lint.configure(options)))
+            self.revision += 1
 
     def complain(self, message: str) -> None:
         """Tell the user, but nothing twice in a row."""
