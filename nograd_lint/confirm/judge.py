@@ -146,7 +146,7 @@ def _outcome(
     if stdout.same is False and alone and outputs.state != "within_tolerance":
         shown = f": {stdout.first[0]!r} becomes {stdout.first[1]!r}" if stdout.first else ""
         return Verdict(REFUTED, "fix_changes_results", f"the guard changes what is printed{shown}", outputs, stdout)
-    compared = f"{outputs.compared} values compared"
+    compared = f"{_count(outputs.compared, 'value')} compared"
     if outputs.left_out:
         compared += f", {outputs.left_out} left out that the unchanged program does not reproduce"
     if outputs.state == "none":

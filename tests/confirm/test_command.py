@@ -45,8 +45,8 @@ def test_launchers_are_refused(words: str) -> None:
 
 
 def test_a_programs_own_arguments_are_no_launchers() -> None:
-    assert parse("python eval.py accelerate -m torch.distributed.run".split()).argv[0] == "accelerate"
-    assert parse("python -m mypkg accelerate".split()).value == "mypkg"
+    assert parse(["python", "eval.py", "accelerate", "-m", "torch.distributed.run"]).argv[0] == "accelerate"
+    assert parse(["python", "-m", "mypkg", "accelerate"]).value == "mypkg"
 
 
 def test_a_script_by_its_first_line(place: Path) -> None:

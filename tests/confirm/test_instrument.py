@@ -72,7 +72,8 @@ def test_regions_nest_also_where_they_share_a_statement() -> None:
 
 
 def test_loops_break_and_continue_through_a_probe() -> None:
-    text = "seen = []\nfor i in range(9):\n    if i == 1:\n        continue\n    if i == 4:\n        break\n    seen.append(i)\n"
+    text = "seen = []\nfor i in range(9):\n    if i == 1:\n        continue\n    if i == 4:\n        break\n"
+    text += "    seen.append(i)\n"
     module, seen = run(text, (3, 7))
     assert module["seen"] == [0, 2, 3]
     assert seen.entered == [0] * 5
@@ -95,7 +96,7 @@ def test_tracebacks_show_the_lines_of_the_file() -> None:
 @pytest.mark.parametrize("block", ["try:\n    x = 1\nfinally:\n    y = 2\n", "match 1:\n  case 1:\n    x = 1\n"])
 def test_every_kind_of_block_can_hold_a_region(block: str) -> None:
     line = len(block.splitlines())
-    module, seen = run(block, (line, line))
+    _, seen = run(block, (line, line))
     assert seen.entered == [0]
 
 

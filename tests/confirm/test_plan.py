@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scenario import KINDS, diagnostic, regions_in
 
 from nograd_lint.confirm.patch import Proof, prove
 from nograd_lint.confirm.patched import patch_files
@@ -12,7 +13,6 @@ from nograd_lint.confirm.plan import Region, plan
 from nograd_lint.diagnostics import Applicability, Edit, Fix, Position, Span
 from nograd_lint.fixes.draft import apply_edits
 from nograd_lint.source.files import SourceFile, load
-from scenario import KINDS, diagnostic, regions_in
 
 
 def region_of(place: Path, text: str, code: str = "NGL101", edits: list[Edit] | None = None) -> Region:
@@ -87,7 +87,8 @@ def test_rules_that_no_measurement_shows(place: Path) -> None:
 
 # --- run B and the fix ------------------------------------------------------------------------------------------------
 
-BODY = "import torch\n\n\ndef f(model, x):\n    '''Doc.'''\n    model.eval()\n    y = model(x)  # begin\n    return y  # end\n"
+BODY = "import torch\n\n\ndef f(model, x):\n    '''Doc.'''\n    model.eval()\n"
+BODY += "    y = model(x)  # begin\n    return y  # end\n"
 WITH = [insert(7, 5, "with torch.no_grad():\n        "), insert(8, 5, "    ")]
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scenario import KINDS, confirm, confirm_text, diagnostic, regions_in
 
 from nograd_lint.confirm.command import factories, parse
 from nograd_lint.confirm.judge import figures, main_source
@@ -18,7 +19,6 @@ from nograd_lint.confirm.runner import Limits
 from nograd_lint.confirm.session import Confirmation, Options, Outcome
 from nograd_lint.diagnostics import Applicability, Edit, Fix, Position, Span
 from nograd_lint.source.files import load
-from scenario import KINDS, confirm, confirm_text, diagnostic, regions_in
 
 pytestmark = pytest.mark.torch
 
@@ -67,7 +67,9 @@ for _ in range(3):
     [finding] = outcome.findings
     assert told(outcome) == ["confirmed bit_identical"]
     data = outcome.runs["A"].region(0)
-    assert [(s["call"], s["saved"], s["saved_total"]) for s in data.full] == [(n, 3_145_728, 3_145_728) for n in (1, 2, 3)]
+    assert [(s["call"], s["saved"], s["saved_total"]) for s in data.full] == [
+        (n, 3_145_728, 3_145_728) for n in (1, 2, 3)
+    ]
     assert finding.b is not None
     assert [s["saved_total"] for s in finding.b.region(0).full] == [0, 0, 0]
     for sample in data.full:
@@ -115,7 +117,11 @@ def test_graphs_that_are_used_late_are_found_by_later_samples(place: Path) -> No
 
 
 def test_regions_inside_each_other_are_measured_apart(place: Path) -> None:
-    text = NET + PREDICT + "total = 0\nfor _ in range(3):  # begin\n    total += predict(torch.randn(16, 32)).sum().item()  # end\n"
+    text = (
+        NET
+        + PREDICT
+        + "total = 0\nfor _ in range(3):  # begin\n    total += predict(torch.randn(16, 32)).sum().item()  # end\n"
+    )
     outcome = confirm_text(place, text)
     assert told(outcome) == ["confirmed bit_identical"] * 2
     inner, outer = (outcome.runs["A"].region(number) for number in (0, 1))
@@ -140,7 +146,9 @@ print(any("addmm" in event.key for event in profile.key_averages()))
 
 def test_hooks_of_the_program_hide_what_is_saved(place: Path) -> None:
     text = NET + "\nwith torch.autograd.graph.save_on_cpu():\n    model(torch.randn(16, 32))\n"
-    text = text.replace("\nwith", "\nif True:  # begin\n  with").replace("    model", "      model").rstrip() + "  # end\n"
+    text = (
+        text.replace("\nwith", "\nif True:  # begin\n  with").replace("    model", "      model").rstrip() + "  # end\n"
+    )
     assert told(confirm_text(place, text)) == ["error not_measurable"]
 
 
@@ -157,7 +165,7 @@ def test_timing_and_estimate(place: Path) -> None:
     }  # fmt: skip
 
 
-# --- several diagnostics ------------------------------------------------------------------------------------------------
+# --- several diagnostics ----------------------------------------------------------------------------------------------
 
 
 def test_the_one_that_breaks_the_program_is_found_among_several(place: Path) -> None:
@@ -176,7 +184,7 @@ print(saliency(torch.randn(16, 32)).shape)
     assert list(outcome.runs) == ["A", "B", "B1", "B2"]
 
 
-# --- ways to start a program ----------------------------------------------------------------------------------------------
+# --- ways to start a program ------------------------------------------------------------------------------------------
 
 
 def test_a_module_of_a_package_whose_bytecode_is_cached(place: Path) -> None:
@@ -184,7 +192,8 @@ def test_a_module_of_a_package_whose_bytecode_is_cached(place: Path) -> None:
     (place / "pkg" / "__init__.py").write_text("")
     (place / "pkg" / "net.py").write_text(NET + PREDICT)
     (place / "pkg" / "__main__.py").write_text(
-        "import sys\nfrom .net import predict, torch\nprint(__name__, __package__, sys.argv[1:])\npredict(torch.randn(16, 32))\n"
+        "import sys\nfrom .net import predict, torch\n"
+        "print(__name__, __package__, sys.argv[1:])\npredict(torch.randn(16, 32))\n"
     )
     py_compile.compile(str(place / "pkg" / "net.py"))
     before = files(place)
@@ -248,7 +257,9 @@ def test_a_notebook(place: Path) -> None:
 
 def test_factories_of_the_configuration(place: Path) -> None:
     (place / "net.py").write_text(NET + PREDICT)
-    (place / "entry.py").write_text("import net\n\n\ndef make():\n    x = net.torch.randn(16, 32)\n    return lambda: net.predict(x)\n")
+    (place / "entry.py").write_text(
+        "import net\n\n\ndef make():\n    x = net.torch.randn(16, 32)\n    return lambda: net.predict(x)\n"
+    )
     regions = plan([diagnostic("net.py", regions_in(NET + PREDICT)[0])], KINDS, place)
     command = factories(["entry:make"], sys.executable)
     outcome = Confirmation(regions, place, command, Options(time=False), Limits(120, 2**33)).confirm()
@@ -269,7 +280,7 @@ def test_the_fix_itself_can_be_run(place: Path) -> None:
     assert files(place) == ["program.py"]
 
 
-# --- what the program sees --------------------------------------------------------------------------------------------------
+# --- what the program sees --------------------------------------------------------------------------------------------
 
 CURIOUS = """import sys
 
@@ -298,8 +309,8 @@ f(1)
 def test_the_program_sees_what_it_would_see_alone(place: Path) -> None:
     outcome = confirm_text(place, CURIOUS, args=("--size", "3"))
     alone = subprocess.run(
-        [sys.executable, "program.py", "--size", "3"], cwd=place, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        [sys.executable, "program.py", "--size", "3"], cwd=place, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     a = outcome.runs["A"]
     assert a.stdout == alone.stdout
@@ -316,11 +327,15 @@ def test_output_goes_to_stderr_as_it_comes(place: Path, capfd: pytest.CaptureFix
     assert err.count("grüße torch.Size([16, 4])") == 1
 
 
-# --- limits and files -------------------------------------------------------------------------------------------------------
+# --- limits and files -------------------------------------------------------------------------------------------------
 
 
 def test_memory_limit(place: Path) -> None:
-    text = NET + PREDICT + "import time\nkept = []\nwhile True:\n    kept.append(torch.ones(2**24))\n    time.sleep(0.05)\n"
+    text = (
+        NET
+        + PREDICT
+        + "import time\nkept = []\nwhile True:\n    kept.append(torch.ones(2**24))\n    time.sleep(0.05)\n"
+    )
     (place / "program.py").write_text(text)
     regions = plan([diagnostic("program.py", regions_in(text)[0])], KINDS, place)
     command = parse([sys.executable, "program.py"])
@@ -345,4 +360,3 @@ def test_a_copy_of_the_project_keeps_the_tree_as_it_is(place: Path) -> None:
     assert files(place) == ["given.txt", "program.py"]
     [site, *_] = outcome.runs["A"].region(0).full[0]["sites"]
     assert site[0] == "program.py"
-
