@@ -186,6 +186,10 @@ class _Linter:
                     continue
                 try:
                     for finding in rule.check(context):
+                        if not file.judged(unit):
+                            if unit not in file.rejected:
+                                raise RuntimeError("the parsers disagree")
+                            break
                         yield self._diagnostic(rule, context, finding, file, source, shown)
                 except Exception as error:
                     problems.append(

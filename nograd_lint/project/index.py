@@ -17,6 +17,7 @@ import msgspec
 
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.outline import Definition, Outline, module_text, outline, unit_text
+from nograd_lint.syntax.quick import quick
 
 MODULE = "<module>"
 
@@ -75,6 +76,7 @@ class File:
         self._data = data
         self._project = project
         self._units: dict[str, ir.Unit | None] = {}
+        self._agreed: dict[str, bool] = {}
         self.rejected: dict[str, tuple[str, int, int]] = {}  # what libcst says about the units that it rejects
         self._use_data: Use = ("data", path)
         self._use_outline: Use = ("outline", path)
@@ -385,18 +387,29 @@ class File:
         store = self._project.store
         found = store.unit(text) if store is not None else None
         if found is None:
-            from nograd_lint.syntax.lower import UnparsableError, lower
-
-            try:
-                found = lower(text)
-            except UnparsableError as error:
-                row = 0 if name == MODULE else self._functions[name].row
-                self.rejected[name] = (error.message, error.row + row, error.column)
-                return None
-            self._project.lowered += text.count("\n")
-            if store is not None:
+            found = quick(text) or self._judged(name)
+            if store is not None and found is not None:
                 store.keep_unit(text, found)
         return found
+
+    def _judged(self, name: str) -> ir.Unit | None:
+        """The facts of a unit from libcst, None where it rejects the unit."""
+        from nograd_lint.syntax.lower import UnparsableError, lower
+
+        text = self._text(name)
+        self._project.lowered += text.count("\n")
+        try:
+            return lower(text)
+        except UnparsableError as error:
+            row = 0 if name == MODULE else self._functions[name].row
+            self.rejected[name] = (error.message, error.row + row, error.column)
+            return None
+
+    def judged(self, name: str) -> bool:
+        """Whether libcst sees in a unit what the quick parser saw: asked before anything is reported about it."""
+        if name not in self._agreed:
+            self._agreed[name] = self._judged(name) == self.unit(name)
+        return self._agreed[name]
 
     # --- what an answer rests on --------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ units about which something is reported.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -16,9 +17,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from nograd_lint.diagnostics import Position, Span
 from nograd_lint.syntax import ir
-
-_LONGEST_STRING = 200
-_WRAPPER = "if 1:\n"  # gives an indented unit a parent, so that its columns survive
+from nograd_lint.syntax.text import WRAPPER, string, wrapped
 
 
 class UnparsableError(Exception):
@@ -70,8 +69,8 @@ def _spans(text: str) -> list[Span]:
 
 def _parse(text: str) -> tuple[cst.Module, int]:
     first = 0
-    if text[:1] in (" ", "\t"):
-        text = _WRAPPER + text
+    if wrapped(text):
+        text = WRAPPER + text
         first = 1
     try:
         return cst.parse_module(text), first
@@ -169,7 +168,10 @@ class _Visitor:
         return ir.Simple(o, "assert", tuple(exprs))
 
     def _del(self, node: cst.Del) -> ir.Stmt:
-        return ir.Simple(self._new(node), "del", (self.expr(node.target),))
+        o = self._new(node)
+        target = node.target
+        targets = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
+        return ir.Simple(o, "del", tuple(self.expr(t) for t in targets))
 
     def _keyword(self, node: cst.CSTNode) -> ir.Stmt:
         return ir.Simple(self._new(node), type(node).__name__.lower(), ())
@@ -339,12 +341,28 @@ class _Visitor:
         return ir.Const(self._new(node), "ellipsis", None)
 
     def _string(self, node: cst.SimpleString) -> ir.Expr:
-        raw = node.raw_value[:_LONGEST_STRING]
-        return ir.Const(self._new(node), "bytes" if "b" in node.prefix.lower() else "str", raw)
+        if "b" in node.prefix.lower():
+            return ir.Const(self._new(node), "bytes", "")
+        return ir.Const(self._new(node), "str", string(_value(node)))
 
     def _concatenated(self, node: cst.ConcatenatedString) -> ir.Expr:
+        """One string, as it is after parsing: a constant, or what is formatted in its parts."""
+        parts: list[Any] = []
+        rest: Any = node
+        while isinstance(rest, cst.ConcatenatedString):
+            parts.append(rest.left)
+            rest = rest.right
+        parts.append(rest)
         o = self._new(node)
-        return ir.FStr(o, (self.expr(node.left), self.expr(node.right)))
+        if all(isinstance(part, cst.SimpleString) for part in parts):
+            if "b" in parts[0].prefix.lower():
+                return ir.Const(o, "bytes", "")
+            return ir.Const(o, "str", string("".join(map(_value, parts))))
+        values: list[ir.Expr] = []
+        for part in parts:
+            if not isinstance(part, cst.SimpleString):
+                self._parts(part.parts, values)
+        return ir.FStr(o, tuple(values))
 
     def _formatted(self, node: Any) -> ir.Expr:
         o = self._new(node)
@@ -363,6 +381,10 @@ class _Visitor:
     def _subscript(self, node: cst.Subscript) -> ir.Expr:
         o = self._new(node)
         value = self.expr(node.value)
+        only = node.slice[0].slice
+        if len(node.slice) == 1 and isinstance(only, cst.Index) and isinstance(only.value, cst.Tuple):
+            # ``a[(b, c)]`` is ``a[b, c]``
+            return ir.Sub(o, value, tuple(self.expr(e.value) for e in only.value.elements))
         return ir.Sub(o, value, tuple(self._index(e.slice) for e in node.slice))
 
     def _index(self, node: cst.BaseSlice) -> ir.Expr:
@@ -461,6 +483,19 @@ class _Visitor:
         o = self._new(node)
         target = self.expr(node.target)
         return ir.Walrus(o, target, self.expr(node.value))
+
+
+def _value(node: cst.SimpleString) -> str:
+    """A string's value; one that Python would reject is taken as it is written."""
+    raw = node.raw_value
+    if "\\" not in raw or "r" in node.prefix.lower():
+        return raw
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about unknown escapes
+            return str(node.evaluated_value)
+    except (SyntaxError, ValueError):
+        return raw
 
 
 def _is_wrapper(node: cst.If) -> bool:
