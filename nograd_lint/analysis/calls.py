@@ -300,7 +300,7 @@ class Calls:
             if value.graph and -1 - i not in returns.graph and i not in summary.escapes and i not in summary.backward_params:
                 self.sink(value.graph, "consumed", node.o)
         if not graph:
-            self.sink(own, "consumed", node.o)
+            self.sink(own, "inside", node.o)
         return msgspec.structs.replace(returns, graph=graph, items=items, name=returns.name if returns.kind == "guard" else "")
 
     def _returned_item(self, item: Val, own: frozenset[int], bound: dict[int, Val]) -> Val:
@@ -435,6 +435,9 @@ class Calls:
             return UNKNOWN
         if m in ("eval", "train") and self._is_mode_switch(node, receiver, spelled):
             return self._eval_or_train(node, receiver, spelled, m)
+        if m in _FREEZING and receiver.model and not node.args and receiver.kind != "self":
+            self._freeze(spelled or receiver.name, True)
+            return msgspec.structs.replace(receiver, frozen=True)
         if m == "backward":
             return self._backward_method(node, receiver, args, keywords)
         if m == "step" and (receiver.kind == "optimizer" or optimizer_by_name(spelled) or "scaler" in spelled.lower()):
@@ -560,9 +563,6 @@ class Calls:
     ) -> Val:  # fmt: skip
         if m in _CHAINING:
             return receiver
-        if m in _FREEZING and not node.args:
-            self._freeze(receiver.name, True)
-            return msgspec.structs.replace(receiver, frozen=True)
         if m in ("parameters", "named_parameters"):
             return Val("params", name=receiver.name, data=receiver)
         if m in ("modules", "children", "named_modules", "named_children"):

@@ -20,6 +20,8 @@ _DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric", 
 _ESCAPES = ("return", "yield", "attr", "stored")
 _TENSOR_USE = ("item", "detach", "argmax", "consumed", "moved", "fed")  # what only a tensor can be used for
 _LOOSE = ("passed", "append", "accumulate", "store")
+_OTHERS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "haiku", "mxnet", "paddle", "tinygrad", "mlx")
+_OURS = ("torch", "pytorch_lightning", "lightning", "transformers", "diffusers", "accelerate", "timm")
 _TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|timm|fairseq|allennlp|fastai")
 
 
@@ -119,6 +121,8 @@ def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
 def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
     if not forward.tracked or forward.frozen or forward.leaf_input or forward.fallback or not forward.level:
         return None
+    if forward.level < 3 and world.imports_any(facts.path, _OTHERS) and not world.imports_any(facts.path, _OURS):
+        return None  # a model of another library
     sinks = facts.sinks.get(forward.node, {})
     shared = "backward" in sinks and forward.phases == {"mixed"} and _backward_in_a_branch(facts, forward, sinks["backward"])
     if "backward" in sinks and not shared:
@@ -232,8 +236,8 @@ def _weigh(world: World, facts: Facts, forward: Forward) -> _Candidate | None:
         confidence = Confidence.LOW
     if forward.function.rpartition(".")[2].startswith("test_") and set(detached) <= {"compare", "shape"}:
         confidence = Confidence.LOW  # a test that looks at shapes
-    if test and not set(sinks) & {"discarded"} and set(detached) <= {"compare", "shape", "item"}:
-        confidence = Confidence.LOW
+    if test and not strong:
+        confidence = Confidence.LOW  # a test has other cares; what it tests may well guard itself
     if "numpy" in sinks:
         # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
         confidence = Confidence.LOW
@@ -293,6 +297,7 @@ _SINK_TEXT = {
     "print": "the output is only printed, logged or saved",
     "metric": "the output goes to a metric",
     "consumed": "the output is used up by a function that gives no graph back",
+    "inside": "the outputs stay inside the function that is called",
     "shape": "only the shape of the output is used",
     "discarded": "the output is not used at all",
     "fed": "the output only feeds a guarded forward",

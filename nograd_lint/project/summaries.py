@@ -227,7 +227,7 @@ class World:
             ):
                 return False
         text = file.class_body(cls.name)
-        if re.search(rb"Parameter\(|register_buffer|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)", text):
+        if re.search(rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)", text):
             name = cls.name.rpartition(".")[2]
             return re.search(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.I) is not None and (
                 re.search(rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|discriminator", text) is None
