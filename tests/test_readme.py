@@ -44,11 +44,10 @@ def block(kind: str) -> re.Match[str]:
 
 def must_be(kind: str, body: str) -> None:
     """The block in the README is this; or becomes it."""
-    global TEXT
     found = block(kind)
     if os.environ.get("UPDATE_README"):
-        TEXT = TEXT[: found.start("body")] + body + TEXT[found.end("body") :]
-        README.write_text(TEXT, encoding="utf-8")
+        text = README.read_text(encoding="utf-8")
+        README.write_text(text.replace(found[0], found[0].replace(found["body"], body)), encoding="utf-8")
     else:
         assert found["body"] == body
 
