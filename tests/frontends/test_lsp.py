@@ -15,7 +15,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pytest_lsp import client_capabilities
 
-from .conftest import EVALUATE
+from .conftest import EVALUATE, measure
 from .lsp_client import PULL, PUSH, WAIT, Editor, apply, editor, edits_of
 
 pytestmark = [
@@ -252,23 +252,10 @@ async def test_fix_all(project: Path, capabilities: str) -> None:
 # --- what is shown beside the code ------------------------------------------------------------------------------------
 
 
-def measure(project: Path, fingerprint: str) -> None:
-    """What confirm would have left about a diagnostic."""
-    from nograd_lint.confirm.store import save
-
-    result = {
-        "fingerprint": fingerprint, "verdict": "confirmed", "reason": "bit_identical", "filename": "evaluate.py",
-        "function": "evaluate", "saved": {"A": 5 * 2**20, "B": 0}, "peak": {"A": 6 * 2**20, "B": 2**20},
-        "held": {"A": 0, "B": 0, "growth_per_call": None}, "time": None, "outputs": "equal",
-    }  # fmt: skip
-    document = {"results": [result], "torch": "2.13.0", "device": "cpu", "date": "2026-01-01T00:00:00+00:00"}
-    save(project, document, project)
-
-
 async def test_hover_and_lens_tell_what_was_measured(project: Path) -> None:
     async with editor(project) as at:
         uri = at.open("evaluate.py")
-        [found] = await at.pushed(uri, "NGL101")
+        await at.pushed(uri, "NGL101")
         before = await at.hover(uri, 7, 20)
         assert before is not None
         assert "tracked-evaluation" in before
@@ -277,7 +264,7 @@ async def test_hover_and_lens_tell_what_was_measured(project: Path) -> None:
         lens = types.CodeLensParams(types.TextDocumentIdentifier(uri))
         assert await at.client.text_document_code_lens_async(lens) == ()
 
-        measure(project, found.data["fingerprint"])
+        measure(project)
         params = types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri))
         at.client.text_document_did_save(params)
         after = await at.hover(uri, 7, 20)
@@ -333,7 +320,7 @@ async def test_notebooks(project: Path) -> None:
         assert found.range == types.Range(types.Position(1, 13), types.Position(1, 21))
         assert uris[2] in {one.location.uri for one in found.related_information or []}, "facts of another cell"
         actions = await at.actions(uris[3], found.range)
-        [fix] = [action for title, action in actions.items() if "with" in title or "Wrap" in title]
+        [fix] = [action for title, action in actions.items() if title.startswith("Put the forward under")]
         fixed = apply(CELLS[3][0], edits_of(fix.edit, uris[3]))
         assert "with torch.no_grad():" in fixed
 
