@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _DETACHING = {
     "item": "item", "tolist": "item", "detach": "detach", "detach_": "detach", "argmax": "argmax", "argmin": "argmax",
     "argsort": "argmax", "numpy": "numpy", "eq": "compare", "ne": "compare", "gt": "compare", "lt": "compare",
-    "ge": "compare", "le": "compare", "equal": "compare", "allclose": "compare", "bool": "compare", "nonzero": "compare",
+    "ge": "compare", "le": "compare", "equal": "compare", "allclose": "compare", "bool": "compare",
+    "nonzero": "compare",
     "long": "argmax", "int": "argmax", "byte": "argmax", "isnan": "compare", "isinf": "compare", "isfinite": "compare",
     "multinomial": "argmax",
 }  # fmt: skip
@@ -47,42 +48,116 @@ _PLAIN_METHODS = frozenset(
 _TUPLE_METHODS = frozenset(("max", "min", "topk", "sort", "median", "mode", "kthvalue"))
 # Methods that give the module back.
 _CHAINING = frozenset(
-    "to cuda cpu eval train half float double bfloat16 type requires_grad_ apply share_memory xpu npu mps to_empty".split()
+    "to cuda cpu eval train half float double bfloat16 type requires_grad_ apply share_memory xpu npu mps "
+    "to_empty".split()
 )
 _NOT_FORWARD = frozenset(
     "parameters named_parameters buffers named_buffers children named_children modules named_modules state_dict "
     "load_state_dict zero_grad register_buffer register_parameter register_forward_hook register_forward_pre_hook "
-    "register_full_backward_hook register_backward_hook register_module add_module get_submodule get_parameter extra_repr "
-    "compile save save_pretrained push_to_hub from_pretrained load load_weights load_model save_model resize_token_embeddings "
-    "tie_weights init_weights freeze unfreeze set_mode train_mode eval_mode get_input_embeddings num_parameters count_params "
+    "register_full_backward_hook register_backward_hook register_module add_module get_submodule "
+    "get_parameter extra_repr "
+    "compile save save_pretrained push_to_hub from_pretrained load load_weights load_model save_model "
+    "resize_token_embeddings "
+    "tie_weights init_weights freeze unfreeze set_mode train_mode eval_mode get_input_embeddings "
+    "num_parameters count_params "
     "gradient_checkpointing_enable enable_input_require_grads reset_parameters reset info summary print_network fit "
     "configure_optimizers setup set_input get_current_visuals get_current_losses update_learning_rate "
     "setup_optimizer dim no_sync get keys items values append extend pop".split()
 )
 _FORWARDISH = re.compile(
-    r"forward\w*|encode\w*|decode\w*|inference\w*|infer\w*|extract_features?|features|get_\w*features?|get_\w*embeddings?|"
-    r"embed\w*|log_prob|log_likelihood|synthes\w+|sample\w*|p_sample\w*|transcribe|translate|reconstruct\w*|generate\w*|"
-    r"predict\w*|simple_test\w*|compute_loss|calc_loss|loss|score|get_loss|act|evaluate_actions|get_action\w*|get_value|"
-    r"test_step|validation_step|val_step|eval_step|__call__|__wrapped__|netG|netD|single_forward|module|recognize|detect\w*|"
+    r"forward\w*|encode\w*|decode\w*|inference\w*|infer\w*|extract_features?|features|get_\w*features?|"
+    r"get_\w*embeddings?|"
+    r"embed\w*|log_prob|log_likelihood|synthes\w+|sample\w*|p_sample\w*|transcribe|translate|"
+    r"reconstruct\w*|generate\w*|"
+    r"predict\w*|simple_test\w*|compute_loss|calc_loss|loss|score|get_loss|act|evaluate_actions|"
+    r"get_action\w*|get_value|"
+    r"test_step|validation_step|val_step|eval_step|__call__|__wrapped__|netG|netD|single_forward|module|"
+    r"recognize|detect\w*|"
     r"chat|render\w*|get_logits|classify|logits|project|quantize|apply_model|get_learned_conditioning",
 )
 _GUARDED_GENERATE = frozenset(("generate", "greedy_search", "beam_search", "group_beam_search"))
 # Library methods of these names mostly guard themselves; of a class that is out of sight nobody knows.
-_OWN_GUARD = frozenset("predict generate transcribe translate recognize chat synthesize detect evaluate infer test".split())
-_METRIC = re.compile(r"metric|meter|acc|score|iou|evaluator|logger|writer|confusion|recorder|stats|tracker|auc|map|logs?\b|board|wandb|bar|hist|result|f1|recall|precision", re.I)
-_PRINTING = re.compile(r"(?:^|\.)(?:print|pprint|info|debug|warning|warn|error|log|write|add_scalars?|add_image\w*|add_histogram|"
-                       r"imshow|imsave|imwrite|plot|scatter|hist|save_image|savefig|dump|dumps|save|set_postfix\w*|"
-                       r"set_description\w*|savez?|tqdm|show|display|report|log_metrics?|log_image\w*|log_dict|writerow)$")
-_NUMBERS = frozenset(("len", "int", "float", "bool", "str", "repr", "round", "hash", "id", "isinstance", "type", "range", "hasattr", "callable", "format"))
-_ITERATING = frozenset(("enumerate", "tqdm", "iter", "zip", "reversed", "list", "tuple", "islice", "cycle", "chain", "trange", "track",
-                        "prefetch", "progress_bar", "ProgressBar", "auto", "notebook", "sorted", "next", "map_dataset"))
+_OWN_GUARD = frozenset(
+    "predict generate transcribe translate recognize chat synthesize detect evaluate infer test".split()
+)
+_METRIC = re.compile(
+    r"metric|meter|acc|score|iou|evaluator|logger|writer|confusion|recorder|stats|tracker|auc|map|logs?\b|"
+    r"board|wandb|bar|hist|result|f1|recall|precision",
+    re.IGNORECASE,
+)
+_PRINTING = re.compile(
+    r"(?:^|\.)(?:print|pprint|info|debug|warning|warn|error|log|write|add_scalars?|add_image\w*|add_histogram|"
+    r"imshow|imsave|imwrite|plot|scatter|hist|save_image|savefig|dump|dumps|save|set_postfix\w*|"
+    r"set_description\w*|savez?|tqdm|show|display|report|log_metrics?|log_image\w*|log_dict|writerow)$"
+)
+_NUMBERS = frozenset(
+    (
+        "len",
+        "int",
+        "float",
+        "bool",
+        "str",
+        "repr",
+        "round",
+        "hash",
+        "id",
+        "isinstance",
+        "type",
+        "range",
+        "hasattr",
+        "callable",
+        "format",
+    )
+)
+_ITERATING = frozenset(
+    (
+        "enumerate",
+        "tqdm",
+        "iter",
+        "zip",
+        "reversed",
+        "list",
+        "tuple",
+        "islice",
+        "cycle",
+        "chain",
+        "trange",
+        "track",
+        "prefetch",
+        "progress_bar",
+        "ProgressBar",
+        "auto",
+        "notebook",
+        "sorted",
+        "next",
+        "map_dataset",
+    )
+)
 _FREEZING = frozenset(("freeze", "freeze_parameters", "freeze_params", "freeze_all", "freeze_weights", "disable_grad"))
 _WRAPPERS = frozenset(
-    "DataParallel DistributedDataParallel DDP FullyShardedDataParallel FSDP compile script deepcopy copy prepare convert "
+    "DataParallel DistributedDataParallel DDP FullyShardedDataParallel FSDP compile script deepcopy copy "
+    "prepare convert "
     "DistributedDataParallelCPU convert_sync_batchnorm to_device trace_module optimize BetterTransformer unwrap_model "
-    "prepare_model setup_module get_peft_model ModelEMA ModelEma ModelEmaV2 AveragedModel fuse unwrap de_parallel".split()
+    "prepare_model setup_module get_peft_model ModelEMA ModelEma ModelEmaV2 AveragedModel fuse unwrap "
+    "de_parallel".split()
 )
-_MUTATING = frozenset(("append", "extend", "add", "insert", "appendleft", "put", "update", "setdefault", "push", "put_nowait", "extendleft", "add_batch", "process"))
+_MUTATING = frozenset(
+    (
+        "append",
+        "extend",
+        "add",
+        "insert",
+        "appendleft",
+        "put",
+        "update",
+        "setdefault",
+        "push",
+        "put_nowait",
+        "extendleft",
+        "add_batch",
+        "process",
+    )
+)
 _INDEXING = frozenset(("max", "min", "topk", "sort", "median", "mode", "kthvalue"))
 
 
@@ -156,7 +231,12 @@ class Calls:
         if callee.kind == "partial":
             inner, more, kw = callee.data
             return self.apply(node, inner, (*more, *args), (*kw, *keywords), name)
-        if callee.kind == "bound" and symbol is not None and callee.data is not None and not self.world.is_static(symbol):
+        if (
+            callee.kind == "bound"
+            and symbol is not None
+            and callee.data is not None
+            and not self.world.is_static(symbol)
+        ):
             return self._project_call(node, symbol, (callee.data, *args), keywords, name)
         if callee.kind == "bound" and symbol is not None and symbol.kind == "function":
             return self._project_call(node, symbol, args, keywords, name)
@@ -212,7 +292,7 @@ class Calls:
             self.sink(graph, "attr", node.o)
             return UNKNOWN
         if last in _WRAPPERS and args and args[0].model:
-            return args[0] if len(args) == 1 or last not in ("prepare",) else _prepared(args)
+            return args[0] if len(args) == 1 or last != "prepare" else _prepared(args)
         self._run_callbacks(args, keywords)
         if loader_by_name(last) and not graph:
             return Val("loader", data=split_of(last) or _split_of_args(node))
@@ -260,7 +340,7 @@ class Calls:
             sure = max((v.model for v in reasons if not v.frozen), default=0)
             level = max(level, sure)
         receiver = args[0] if args and args[0].model else None
-        if level and not self.state.mode.off or (level and summary.enabled_forward):
+        if (level and not self.state.mode.off) or (level and summary.enabled_forward):
             own = frozenset((self._add_forward(node, name, min(level, 3), symbol, receiver, bound),))
         elif level:
             self._add_forward(node, name, min(level, 3), symbol, receiver, bound)
@@ -297,11 +377,18 @@ class Calls:
         if returns.kind == "param_value":
             return bound.get(returns.data, UNKNOWN)
         for i, value in bound.items():
-            if value.graph and -1 - i not in returns.graph and i not in summary.escapes and i not in summary.backward_params:
+            if (
+                value.graph
+                and -1 - i not in returns.graph
+                and i not in summary.escapes
+                and i not in summary.backward_params
+            ):
                 self.sink(value.graph, "consumed", node.o)
         if not graph:
             self.sink(own, "inside", node.o)
-        return msgspec.structs.replace(returns, graph=graph, items=items, name=returns.name if returns.kind == "guard" else "")
+        return msgspec.structs.replace(
+            returns, graph=graph, items=items, name=returns.name if returns.kind == "guard" else ""
+        )
 
     def _returned_item(self, item: Val, own: frozenset[int], bound: dict[int, Val]) -> Val:
         graph = NOTHING
@@ -433,13 +520,13 @@ class Calls:
         if m == "push" and args and args[0].kind == "guard":
             self._switch(node, args[0].data, "push")
             return UNKNOWN
-        if m in ("eval", "train") and self._is_mode_switch(node, receiver, spelled):
+        if m in ("eval", "train") and self._is_mode_switch(node, receiver):
             return self._eval_or_train(node, receiver, spelled, m)
         if m in _FREEZING and receiver.model and not node.args and receiver.kind != "self":
             self._freeze(spelled or receiver.name, True)
             return msgspec.structs.replace(receiver, frozen=True)
         if m == "backward":
-            return self._backward_method(node, receiver, args, keywords)
+            return self._backward_method(node, receiver, args)
         if m == "step" and (receiver.kind == "optimizer" or optimizer_by_name(spelled) or "scaler" in spelled.lower()):
             self.facts.steps.setdefault(node.o, Site(**self.site(node.o)))
             self._run_callbacks(args, keywords)
@@ -448,7 +535,7 @@ class Calls:
             on = not (node.args and isinstance(node.args[0], ir.Const) and node.args[0].value is False) and not any(
                 isinstance(v, ir.Const) and v.value is False for _, v in node.keywords
             )
-            self.requires_grad(func.value, receiver, on, node.o)
+            self.requires_grad(func.value, receiver, on)
             if receiver.model:
                 return msgspec.structs.replace(receiver, frozen=not on)
             return Val("leaf", graph=receiver.graph) if on else self.expr(func.value)
@@ -457,7 +544,7 @@ class Calls:
             if member.symbol is not None:
                 return self.apply(node, member, args, keywords, name)
         if receiver.graph and not receiver.model:
-            found = self._tensor_method(node, receiver, m, args, graph)
+            found = self._tensor_method(node, receiver, m, graph)
             if found is not None:
                 return found
         if receiver.kind == "super" and receiver.cls is not None:
@@ -477,13 +564,13 @@ class Calls:
                     value = msgspec.structs.replace(value, frozen=value.frozen or receiver.frozen, name=name)
                 return self.apply(node, value, args, keywords, name)
         if receiver.model or receiver.kind == "self":
-            return self._model_method(node, func, receiver, m, args, keywords, name)
+            return self._model_method(node, receiver, m, args, keywords, name)
         if receiver.kind == "optimizer":
             self._run_callbacks(args, keywords)
             return UNKNOWN
         return self._other_method(node, func, receiver, m, args, keywords, name, graph)
 
-    def _is_mode_switch(self, node: ir.Call, receiver: Val, spelled: str) -> bool:
+    def _is_mode_switch(self, node: ir.Call, receiver: Val) -> bool:
         if node.func.attr == "eval":  # type: ignore[union-attr]
             return not node.args and not node.keywords
         if len(node.args) > 1 or any(k != "mode" for k, _ in node.keywords):
@@ -519,7 +606,7 @@ class Calls:
             return receiver
         return UNKNOWN
 
-    def _tensor_method(self, node: ir.Call, receiver: Val, m: str, args: tuple[Val, ...], graph: frozenset[int]) -> Val | None:
+    def _tensor_method(self, node: ir.Call, receiver: Val, m: str, graph: frozenset[int]) -> Val | None:
         if m == "cpu":
             self.sink(receiver.graph, "moved", node.o)
         if m in _DETACHING:
@@ -549,7 +636,9 @@ class Calls:
                 found = self.project.file(base.path)
                 if found is not None and f"{base.name}.{m}" in found.units:
                     me = Val("self", cls=cls, model=3 if self.facts.is_module_class else 0, name="self")
-                    return self._project_call(node, Symbol("function", base.path, f"{base.name}.{m}"), (me, *args), keywords, f"super().{m}")
+                    return self._project_call(
+                        node, Symbol("function", base.path, f"{base.name}.{m}"), (me, *args), keywords, f"super().{m}"
+                    )
         promised = self.world.promised(cls, m)
         if promised is not None:
             return UNKNOWN
@@ -558,7 +647,7 @@ class Calls:
         return tensor(_union(args, keywords))
 
     def _model_method(
-        self, node: ir.Call, func: ir.Attr, receiver: Val, m: str, args: tuple[Val, ...],
+        self, node: ir.Call, receiver: Val, m: str, args: tuple[Val, ...],
         keywords: tuple[tuple[str, Val], ...], name: str,
     ) -> Val:  # fmt: skip
         if m in _CHAINING:
@@ -587,11 +676,26 @@ class Calls:
             return tensor(_union(args, keywords))
         if m in _OWN_GUARD:
             receiver = msgspec.structs.replace(receiver, model=1)
-        if m in _GUARDED_GENERATE and (receiver.cls is None) and self.world.imports_any(self.path, ("transformers", "peft", "optimum")):
+        if (
+            m in _GUARDED_GENERATE
+            and (receiver.cls is None)
+            and self.world.imports_any(self.path, ("transformers", "peft", "optimum"))
+        ):
             return UNKNOWN
         if _FORWARDISH.fullmatch(m):
             level = receiver.model if m == "forward" else min(receiver.model, 2)
-            if m in ("loss", "score", "module", "features", "project", "detect", "act", "sample", "generate", "predict"):
+            if m in (
+                "loss",
+                "score",
+                "module",
+                "features",
+                "project",
+                "detect",
+                "act",
+                "sample",
+                "generate",
+                "predict",
+            ):
                 level = min(level, 2)
             weak = msgspec.structs.replace(receiver, model=level, cls=None)
             result = self._forward(node, weak, args, keywords, name)
@@ -616,7 +720,11 @@ class Calls:
         if hinted.model and (hinted.model > 1 or not receiver.graph):
             return self._forward(node, hinted, args, keywords, name)
         if m in _MUTATING and spelled:
-            if receiver.kind != "container" and _METRIC.search(spelled.rpartition(".")[2]) and m not in ("append", "extend"):
+            if (
+                receiver.kind != "container"
+                and _METRIC.search(spelled.rpartition(".")[2])
+                and m not in ("append", "extend")
+            ):
                 self.sink(graph, "metric", node.o)
                 return UNKNOWN
             if graph:
@@ -624,7 +732,9 @@ class Calls:
                 old = self.state.env.get(spelled, UNKNOWN)
                 if spelled.startswith("self."):
                     self.sink(graph, "attr", node.o)
-                self.state.env[spelled] = msgspec.structs.replace(old, kind=old.kind or "container", graph=old.graph | graph)
+                self.state.env[spelled] = msgspec.structs.replace(
+                    old, kind=old.kind or "container", graph=old.graph | graph
+                )
             return UNKNOWN
         if m == "scale" and graph:  # scaler.scale(loss)
             return tensor(graph)
@@ -647,7 +757,7 @@ class Calls:
             self.sink(graph, "print", node.o)
             return UNKNOWN
         if receiver.kind in ("loader", "batch"):
-            return Val("batch", data=receiver.data, graph=receiver.graph) if m not in ("size",) else UNKNOWN
+            return Val("batch", data=receiver.data, graph=receiver.graph) if m != "size" else UNKNOWN
         if receiver.kind == "container" or receiver.graph:
             return tensor(receiver.graph | graph)
         if guard_by_name(m):
@@ -669,7 +779,7 @@ class Calls:
         known = self.knowledge
         guard = self.world.guard_mode(name)
         if guard is not None:
-            return self._make_guard(node, name, guard, args, keywords)
+            return self._make_guard(name, guard, args, keywords)
         if name in ("functools.partial", "functools.partialmethod") and args:
             return Val("partial", data=(args[0], args[1:], keywords))
         if name in ("torch.enable_grad", "torch.no_grad"):
@@ -682,7 +792,15 @@ class Calls:
             return UNKNOWN
         if known.guarded(name) is not None:
             return UNKNOWN
-        if name in ("torch.tensor", "torch.as_tensor", "torch.autograd.Variable", "torch.randn", "torch.rand", "torch.zeros", "torch.ones"):
+        if name in (
+            "torch.tensor",
+            "torch.as_tensor",
+            "torch.autograd.Variable",
+            "torch.randn",
+            "torch.rand",
+            "torch.zeros",
+            "torch.ones",
+        ):
             on = any(k == "requires_grad" and v.kind == "const" and v.data is True for k, v in keywords)
             keep = graph if name.endswith("Variable") else NOTHING
             if on:
@@ -707,14 +825,16 @@ class Calls:
             return Val(cls=Symbol("external", "", name), model=3, name=name)
         if known.is_optimizer(name):
             return Val("optimizer", name=name)
-        if known.is_loader(name) or last in ("DataLoader",):
+        if known.is_loader(name) or last == "DataLoader":
             return Val("loader", data=_split_of_args(node))
         if known.detached(name) is not None:
             self.sink(graph, "argmax", node.o)
             return UNKNOWN
         if name.startswith("torch."):
-            if last in _INDEXING and (len(node.args) > 1 or node.keywords or last in ("topk", "sort")) and not (
-                len(args) > 1 and args[1].graph
+            if (
+                last in _INDEXING
+                and (len(node.args) > 1 or node.keywords or last in ("topk", "sort"))
+                and not (len(args) > 1 and args[1].graph)
             ):
                 return Val("container", graph=graph, items=(tensor(graph), UNKNOWN))
             if last in ("save", "save_image"):
@@ -722,7 +842,23 @@ class Calls:
                 return UNKNOWN
             self._run_callbacks(args, keywords)
             return tensor(graph)
-        if name.startswith(("matplotlib", "cv2", "PIL", "sklearn", "scipy", "json", "pickle", "logging", "wandb", "builtins", "math", "random", "pandas")):
+        if name.startswith(
+            (
+                "matplotlib",
+                "cv2",
+                "PIL",
+                "sklearn",
+                "scipy",
+                "json",
+                "pickle",
+                "logging",
+                "wandb",
+                "builtins",
+                "math",
+                "random",
+                "pandas",
+            )
+        ):
             self.sink(graph, "print", node.o)
             return UNKNOWN
         return self._unknown_call(node, name, args, keywords)
@@ -734,7 +870,8 @@ class Calls:
             return args[0] if name.rpartition(".")[2] in _WRAPPERS and args and args[0].model else None
         if wrapper.each:
             return args[0] if len(args) == 1 else _prepared(args)
-        value = args[wrapper.argument] if wrapper.argument < len(args) else None
+        at = wrapper.argument
+        value = args[at] if at is not None and at < len(args) else None
         value = next((v for k, v in keywords if k == wrapper.keyword), value)
         if value is None or not (value.model or value.kind == "func"):
             return None
@@ -749,9 +886,7 @@ class Calls:
             return made
         return Val("container", items=tuple(made if i == model.position else UNKNOWN for i in range(3)))
 
-    def _make_guard(
-        self, node: ir.Call, name: str, mode: Mode, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]
-    ) -> Val:
+    def _make_guard(self, name: str, mode: Mode, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> Val:
         first = args[0] if args else next((v for k, v in keywords if k in ("mode", "enabled")), None)
         if name in ("torch.set_grad_enabled", "torch._C._set_grad_enabled"):
             mode = Mode.DYNAMIC
@@ -776,9 +911,7 @@ class Calls:
             return msgspec.structs.replace(function, data=(inner, mode))
         return Val("guarded", data=(mode, function), name=function.name)
 
-    def _demanding(
-        self, node: ir.Call, name: str, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]
-    ) -> Val:
+    def _demanding(self, node: ir.Call, name: str, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> Val:
         for value in (*args, *(v for _, v in keywords)):
             if value.kind == "func":
                 before = set(self.facts.forwards)
@@ -794,9 +927,7 @@ class Calls:
 
     # --- backward, switches, guards -----------------------------------------------------------------------------------
 
-    def _backward_method(
-        self, node: ir.Call, receiver: Val, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]
-    ) -> Val:
+    def _backward_method(self, node: ir.Call, receiver: Val, args: tuple[Val, ...]) -> Val:
         value = receiver
         if not receiver.graph and args:
             value = args[0]
@@ -819,7 +950,7 @@ class Calls:
         self.facts.switches.setdefault(node.o, Switch(**self.site(node.o), to=to, how=how))
         self.state.mode, self.state.guard = to, self.stmts[-1] if self.stmts else node.o
 
-    def requires_grad(self, expr: ir.Expr, value: Val, on: bool, node: int, attribute: bool = False) -> None:
+    def requires_grad(self, expr: ir.Expr, value: Val, on: bool, attribute: bool = False) -> None:
         """``x.requires_grad = on`` or ``x.requires_grad_(on)``; as an attribute of a module the first does nothing."""
         name = ir.dotted(expr)
         if value.kind == "param":
@@ -952,17 +1083,25 @@ class Calls:
         called: set[int] = set()
         for i, param in enumerate(root.params):
             value = facts.env.get(param.name)
-            if any(f.receiver == param.name or f.receiver.startswith(param.name + ".") for n, f in facts.forwards.items() if n in own):
+            if any(
+                f.receiver == param.name or f.receiver.startswith(param.name + ".")
+                for n, f in facts.forwards.items()
+                if n in own
+            ):
                 called.add(i)
             del value
-        if own and not any(facts.forwards[n].receiver.partition(".")[0] not in {p.name for p in root.params} - {"self"} for n in own):
+        if own and not any(
+            facts.forwards[n].receiver.partition(".")[0] not in {p.name for p in root.params} - {"self"} for n in own
+        ):
             # Every model that it runs comes from its caller: whether that is a model, the caller knows better.
             forward = min(forward, 2)
         backward_params = {-1 - t for t, sinks in facts.sinks.items() if t < 0 and t != OWN and "backward" in sinks}
-        escapes = {-1 - t for t, sinks in facts.sinks.items() if t < 0 and t != OWN and ("attr" in sinks or "stored" in sinks)}
+        escapes = {
+            -1 - t for t, sinks in facts.sinks.items() if t < 0 and t != OWN and ("attr" in sinks or "stored" in sinks)
+        }
         backward = any("backward" in facts.sinks.get(n, {}) for n in own)
         returns = join(_abstract(v, own, root, facts) for v in self.returned[0])
-        if root.is_generator and returns.kind in ("guard",):
+        if root.is_generator and returns.kind == "guard":
             returns = UNKNOWN
         guard = self._as_context_manager(root)
         leaves = None
@@ -1002,7 +1141,8 @@ class Calls:
         return last
 
     def _as_context_manager(self, root: ir.Def) -> Mode | None:
-        """A generator under ``contextmanager`` that yields in a grad mode of its own; or a function that makes a guard."""
+        """A generator under ``contextmanager`` that yields in a grad mode of its own; or a function that "
+        "makes a guard."""
         if _is_context_manager(root):
             modes = self.yield_modes()
             if len(modes) == 1:
@@ -1015,7 +1155,7 @@ class Calls:
         return None
 
     def yield_modes(self) -> set[Mode]:
-        from nograd_lint.analysis.facts import walk
+        from nograd_lint.syntax.ir import walk
 
         modes: set[Mode] = set()
         root = self.facts.body.root
@@ -1046,7 +1186,7 @@ class Calls:
 
     def _modes_of_calls_in(self, function: ir.Def | ir.Lambda, names: set[str]) -> set[Mode]:
         """Modes in which a wrapper calls what it wraps; a wrapper inside the wrapper counts."""
-        from nograd_lint.analysis.facts import walk
+        from nograd_lint.syntax.ir import walk
 
         found: set[Mode] = set()
         if isinstance(function, ir.Lambda):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from nograd_lint.analysis.values import NOTHING, UNKNOWN, Mode, Val
 from nograd_lint.project.index import Symbol
 from nograd_lint.syntax import ir
+from nograd_lint.syntax.ir import walk
 
 # In a summary: the graph of a forward that the function itself runs.
 OWN = -10_000
@@ -145,11 +146,22 @@ class Facts:
         self.stmt_modes: dict[int, set[Mode]] = {}
         self.functions: dict[int, str] = {}  # ordinal of a nested function → its qualified name
         self.param_calls: dict[int, set[Mode]] = {}  # parameter → modes in which it is called as a function
-        self.kept: dict[int, list[tuple[int, str]]] = {}  # forward → (node, name) of what keeps its graph across batches
+        self.kept: dict[
+            int, list[tuple[int, str]]
+        ] = {}  # forward → (node, name) of what keeps its graph across batches
         self.env: dict[str, Val] = {}  # at the end
         self.exit_modes: set[tuple[Mode, int | None]] = set()
         self.summary = Summary()
         self.cut = 0  # calls not followed for want of depth
+
+    @cached_property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """Every node of the unit, parents before children."""
+        return tuple(walk(self.body.body))
+
+    @cached_property
+    def by_ordinal(self) -> dict[int, ir.Node]:
+        return {n.o: n for n in self.nodes}
 
     def sink(self, forward: int, *kinds: str) -> list[int]:
         found = self.sinks.get(forward, {})
@@ -159,18 +171,3 @@ class Facts:
         """The canonical external name of an expression, None where it has none."""
         symbol = self.symbols.get(expr.o) if expr is not None else None
         return symbol.name if symbol is not None and symbol.kind == "external" else None
-
-
-def walk(node: Any) -> Iterator[ir.Node]:
-    """Every node below (and with) a node or tuple of nodes, in ordinal order."""
-    if isinstance(node, ir.Node):
-        yield node
-    if isinstance(node, msgspec.Struct):
-        for field in node.__struct_fields__:
-            value = getattr(node, field)
-            if isinstance(value, (tuple, msgspec.Struct)):
-                yield from walk(value)
-    elif isinstance(node, tuple):
-        for item in node:
-            if isinstance(item, (tuple, msgspec.Struct)):
-                yield from walk(item)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nograd_lint.analysis.calls import Calls
-from nograd_lint.analysis.facts import CallSite, Facts, Guard, Loop, Site, Switch, walk
+from nograd_lint.analysis.facts import CallSite, Facts, Guard, Loop, Site, Switch
 from nograd_lint.analysis.values import (
     NOTHING,
     NUMBER,
@@ -29,13 +29,14 @@ from nograd_lint.analysis.values import (
 )
 from nograd_lint.project.index import MODULE, Symbol
 from nograd_lint.syntax import ir
+from nograd_lint.syntax.ir import walk
 
 if TYPE_CHECKING:
     from nograd_lint.project.summaries import World
 
 _SURE_HINTS = frozenset(("eval", "parameters", "named_parameters", "named_modules"))
 _SWITCHES = frozenset(("torch.set_grad_enabled", "torch._C._set_grad_enabled"))
-_CONTEXT = re.compile(r"ctx|context|guard|grad|infer", re.I)
+_CONTEXT = re.compile(r"ctx|context|guard|grad|infer", re.IGNORECASE)
 _PLAIN_ATTRIBUTES = frozenset(
     "shape size dtype device ndim requires_grad grad is_leaf names layout itemsize nbytes is_cuda grad_fn".split()
 )
@@ -300,10 +301,7 @@ class Interp(Calls):
         else:
             other.dead = True
         other = self.state
-        self.state = self._merge_modes(before, then, other)
-
-    def _merge_modes(self, before: State, *states: State) -> State:
-        return _join_states(states)
+        self.state = _join_states((then, other))
 
     def constant(self, test: ir.Expr) -> bool | None:
         if isinstance(test, ir.Const) and test.kind in ("bool", "int"):
@@ -516,7 +514,7 @@ class Interp(Calls):
     def _assign_attribute(self, target: ir.Attr, base: Val, value: Val, source: ir.Expr | None) -> None:
         name = ir.dotted(target)
         if target.attr == "requires_grad" and isinstance(source, ir.Const):
-            self.requires_grad(target.value, base, bool(source.value), target.o, attribute=True)
+            self.requires_grad(target.value, base, bool(source.value), attribute=True)
             return
         if target.attr == "data" or target.attr == "grad":
             return
@@ -563,7 +561,9 @@ class Interp(Calls):
                 return Val("container", items=tuple(parts), graph=NOTHING.union(*(v.graph for v in parts)))
             if name in ("tqdm", "list", "iter", "reversed", "sorted", "islice", "trange", "track") and parts:
                 return parts[0]
-            if name in ("items", "values", "children", "modules", "named_children", "named_modules") and isinstance(source.func, ir.Attr):
+            if name in ("items", "values", "children", "modules", "named_children", "named_modules") and isinstance(
+                source.func, ir.Attr
+            ):
                 owner = self.facts.values.get(source.func.o, UNKNOWN)
                 if owner.model:
                     inner = Val(model=min(owner.model, 2), frozen=owner.frozen, name=f"{owner.name}[]")
@@ -593,13 +593,13 @@ class Interp(Calls):
     # --- expressions --------------------------------------------------------------------------------------------------
 
     def expr(self, node: ir.Expr) -> Val:
-        value = _EXPRESSIONS[type(node)](self, node)
+        value: Val = _EXPRESSIONS[type(node)](self, node)
         self.facts.values[node.o] = value
         return value
 
     def _name(self, node: ir.Name) -> Val:
         value = self.state.env.get(node.id)
-        if value is None or node.id in self.globals_declared and value is UNKNOWN:
+        if value is None or (node.id in self.globals_declared and value is UNKNOWN):
             value = self._global(node.id)
             if value.symbol is not None:
                 self.facts.symbols[node.o] = value.symbol
@@ -617,7 +617,12 @@ class Interp(Calls):
 
     def enrich(self, value: Val, name: str) -> Val:
         """Add what the name, and the methods called on it elsewhere, say about a value."""
-        if value.kind not in ("", "tensor") or value.symbol is not None or value.model >= 2 or value.name.endswith("[]"):
+        if (
+            value.kind not in ("", "tensor")
+            or value.symbol is not None
+            or value.model >= 2
+            or value.name.endswith("[]")
+        ):
             return value
         if value.cls is not None and value.cls.kind == "class" and not value.model:
             return value  # a class of the project that is no module
@@ -667,8 +672,12 @@ class Interp(Calls):
             if found is not None:
                 if found.kind == "global":
                     return self.world.global_value(found, self.depth)
-                return Val(symbol=found, name=name, kind="bound" if symbol.kind == "class" and found.kind == "function" else "",
-                           data=None)
+                return Val(
+                    symbol=found,
+                    name=name,
+                    kind="bound" if symbol.kind == "class" and found.kind == "function" else "",
+                    data=None,
+                )
             return Val(name=name)
         if base.cls is not None:
             value = self.world.attribute(base.cls, attr, self.depth)
@@ -698,7 +707,11 @@ class Interp(Calls):
             self.expr(index)
         if base.items is not None and len(node.index) == 1:
             at = node.index[0]
-            if isinstance(at, ir.Const) and isinstance(at.value, int) and -len(base.items) <= at.value < len(base.items):
+            if (
+                isinstance(at, ir.Const)
+                and isinstance(at.value, int)
+                and -len(base.items) <= at.value < len(base.items)
+            ):
                 return base.items[at.value]
         if base.kind in ("batch", "loader"):
             return Val("batch", data=base.data, graph=base.graph)
@@ -749,7 +762,11 @@ class Interp(Calls):
         self.expr(node.test)
         body, orelse = self.expr(node.body), self.expr(node.orelse)
         for value in (body, orelse):  # ``torch.no_grad if c else nullcontext``, to be called
-            if value.symbol is not None and value.symbol.kind == "external" and self.world.guard_mode(value.symbol.name):
+            if (
+                value.symbol is not None
+                and value.symbol.kind == "external"
+                and self.world.guard_mode(value.symbol.name)
+            ):
                 return Val("maybe guard", name=value.name)
         return join((body, orelse))
 
@@ -876,7 +893,7 @@ def _portable(value: Val) -> Val:
 
 
 def _plain_assignments(body: ir.Unit, loop: int) -> Iterable[str]:
-    from nograd_lint.analysis.facts import walk
+    from nograd_lint.syntax.ir import walk
 
     for node in walk(body.body):
         if node.o == loop and isinstance(node, (ir.For, ir.While)):
@@ -904,7 +921,18 @@ def _loader_names(expr: ir.Expr) -> Iterable[str]:
     elif isinstance(expr, ir.Call):
         name = ir.dotted(expr.func)
         last = (name or "").rpartition(".")[2]
-        if last and last not in ("enumerate", "zip", "iter", "range", "len", "list", "reversed", "map", "filter", "sorted"):
+        if last and last not in (
+            "enumerate",
+            "zip",
+            "iter",
+            "range",
+            "len",
+            "list",
+            "reversed",
+            "map",
+            "filter",
+            "sorted",
+        ):
             yield last
             if isinstance(expr.func, ir.Attr):
                 yield from _loader_names(expr.func.value)

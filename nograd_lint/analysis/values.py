@@ -41,7 +41,8 @@ class Val(msgspec.Struct, frozen=True, gc=False):
     """An abstract value.
 
     Attributes:
-        kind: "", model-free kinds such as loader, batch, optimizer, loss, guard, const, func, bound, leaf, number, self.
+        kind: "", model-free kinds such as loader, batch, optimizer, loss, guard, const, func, bound,
+            leaf, number, self.
         symbol: what the value is, for a function, class or external name.
         cls: the class that it is an instance of.
         model: how sure it is a module with parameters: 0 no, 1 by its name alone, 2 likely, 3 surely.
@@ -119,16 +120,21 @@ _LIKELY_MODEL = re.compile(
     r"classifier|policy|actor|critic|transformer|text_encoder|image_encoder|vision_tower|bert|gpt|llm|lm|student|"
     r"teacher|detector|segmentor|module|predictor|regressor|autoencoder|vocoder|"
     r"\w+_(?:model|net|network|encoder|decoder|nets|backbone|classifier|policy)|model_\w+|net_\w+)\d*",
-    re.I,
+    re.IGNORECASE,
 )
-_MAYBE_MODEL = re.compile(r"[A-Z]{1,2}|[a-z]*(?:net|model|former)\d*|ema|learner|agent|module|head|fc\d*|embedding", re.I)
+_MAYBE_MODEL = re.compile(
+    r"[A-Z]{1,2}|[a-z]*(?:net|model|former)\d*|ema|learner|agent|module|head|fc\d*|embedding", re.IGNORECASE
+)
 
 
 # First words of names of functions that do something to a model: ``load_model`` is none.
 _VERBS = frozenset(
-    "get load build create make prepare save export init initialize set dispatch wrap train fit compile convert test eval "
-    "evaluate validate run update freeze unfreeze quantize fuse unwrap find list register download upload push merge check "
-    "print count parse select switch call apply reset restore resume define setup configure construct add remove delete "
+    "get load build create make prepare save export init initialize set dispatch wrap train fit compile "
+    "convert test eval "
+    "evaluate validate run update freeze unfreeze quantize fuse unwrap find list register download upload "
+    "push merge check "
+    "print count parse select switch call apply reset restore resume define setup configure construct add "
+    "remove delete "
     "copy clone log plot show visualize summarize inspect trace script patch shard parallelize deploy serve benchmark "
     "profile is has use read write store fetch import infer predict from to on new num max min name".split()
 )
@@ -143,7 +149,8 @@ def model_by_name(name: str) -> int:
 
 
 _EVAL_WORDS = frozenset(
-    "val valid validation validate validating test testing tst eval evaluation evaluate evaluator dev infer inference predict "
+    "val valid validation validate validating test testing tst eval evaluation evaluate evaluator dev "
+    "infer inference predict "
     "prediction holdout heldout gallery query".split()
 )
 _TRAIN_WORDS = frozenset("train training trn tr".split())
@@ -166,14 +173,24 @@ def split_of(name: str) -> str:
         if word in _EVAL_WORDS or (word.endswith("loader") and word[:-6] in _EVAL_WORDS):
             return "eval"
         for stem in ("valid", "test", "eval"):
-            if word.startswith(stem) and word[len(stem) :] in ("loader", "dataloader", "set", "data", "iter", "ds", "dl"):
+            if word.startswith(stem) and word[len(stem) :] in (
+                "loader",
+                "dataloader",
+                "set",
+                "data",
+                "iter",
+                "ds",
+                "dl",
+            ):
                 return "eval"
         if word in ("valloader", "valset", "valdata", "valdataloader"):
             return "eval"
     return ""
 
 
-_LOADERISH = re.compile(r"loader|dataset|_dl\b|_iter\b|iterator|data\b|_ds\b|batches|batch|dataset|_set\b|queue|samples", re.I)
+_LOADERISH = re.compile(
+    r"loader|dataset|_dl\b|_iter\b|iterator|data\b|_ds\b|batches|batch|dataset|_set\b|queue|samples", re.IGNORECASE
+)
 
 
 def loader_by_name(name: str) -> bool:
@@ -188,7 +205,8 @@ _EVAL_FUNCTION = frozenset(
     "statistics query retrieve search answer answers classify run".split()
 )
 _SURE_EVAL_FUNCTION = frozenset(
-    "val valid validation validate test testing eval evaluate evaluation infer inference predict prediction predictions "
+    "val valid validation validate test testing eval evaluate evaluation infer inference predict "
+    "prediction predictions "
     "transcribe benchmark accuracy".split()
 )
 
@@ -203,14 +221,18 @@ def evaluation_by_name(function: str) -> int:
     return int(any(w in _EVAL_FUNCTION for w in found))
 
 
-_OPTIMIZER = re.compile(r"(?:^|_|\.)(?:optim\w*|opt|optimi[sz]ers?\w*|optimizer_\w+|\w*_optim(?:izer)?|\w*_opt)$", re.I)
+_OPTIMIZER = re.compile(
+    r"(?:^|_|\.)(?:optim\w*|opt|optimi[sz]ers?\w*|optimizer_\w+|\w*_optim(?:izer)?|\w*_opt)$", re.IGNORECASE
+)
 
 
 def optimizer_by_name(name: str) -> bool:
     return _OPTIMIZER.search(name) is not None
 
 
-_GUARD_NAME = re.compile(r"(?:^|_)(?:no_?grad|inference_mode|disable_grad\w*|without_grad\w*)(?:_|$)|(?:^|\.)nograd", re.I)
+_GUARD_NAME = re.compile(
+    r"(?:^|_)(?:no_?grad|inference_mode|disable_grad\w*|without_grad\w*)(?:_|$)|(?:^|\.)nograd", re.IGNORECASE
+)
 
 
 def guard_by_name(name: str) -> bool:

@@ -1,0 +1,347 @@
+"""How sure it is that a forward is evaluation whose gradient nobody wants: evidence for, evidence against."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nograd_lint.analysis.facts import Facts, Forward
+from nograd_lint.analysis.values import evaluation_by_name, evaluation_class, split_of, words
+from nograd_lint.diagnostics import Confidence
+from nograd_lint.project.index import MODULE
+from nograd_lint.syntax import ir
+from nograd_lint.syntax.ir import walk
+
+if TYPE_CHECKING:
+    from nograd_lint.project.summaries import World
+
+_DETACHED = ("item", "detach", "argmax", "compare", "numpy", "print", "metric", "consumed", "shape", "discarded", "fed")
+_ESCAPES = ("return", "yield", "attr", "stored")
+_TENSOR_USE = ("item", "detach", "argmax", "consumed", "moved", "fed")  # what only a tensor can be used for
+_OTHERS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "haiku", "mxnet", "paddle", "tinygrad", "mlx")
+_OURS = ("torch", "pytorch_lightning", "lightning", "transformers", "diffusers", "accelerate", "timm")
+_TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|timm|fairseq|allennlp|fastai")
+
+
+_TRAINS = re.compile(rb"backward\(|optimizer\.step|training_step|autograd\.grad")
+SHARED = "training runs the same statements"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A forward that may be a tracked evaluation, and what speaks for it."""
+
+    forward: Forward
+    confidence: Confidence
+    notes: tuple[tuple[str, int], ...]
+    why_unsafe: str
+
+
+def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | None:
+    """The evidence about one forward; None where it surely is no tracked evaluation."""
+    if not forward.tracked or forward.frozen or forward.leaf_input or forward.fallback or not forward.level:
+        return None
+    if forward.level < 3 and world.imports_any(facts.path, _OTHERS) and not world.imports_any(facts.path, _OURS):
+        return None  # a model of another library
+    case = _Case(world, facts, forward)
+    if "backward" in case.sinks:
+        return case.shared_with_training()
+    if forward.phases == {"train"} or case.trains_here:
+        return None
+    confidence = min(case.confidence, *case.ceilings, key=lambda c: c.rank)
+    why = "its result, which carries the graph, goes to callers" if case.escapes else ""
+    return Candidate(forward, confidence, tuple(case.notes), why)
+
+
+def evident(forward: Forward) -> bool:
+    """The function itself says that this is evaluation, by more than its name."""
+    return forward.phases == {"eval"} or any(loop.split == "eval" for loop in forward.loops)
+
+
+class _Case:
+    """One forward and the questions that are asked about it."""
+
+    def __init__(self, world: World, facts: Facts, forward: Forward) -> None:
+        self.world = world
+        self.facts = facts
+        self.forward = forward
+        self.sinks = facts.sinks.get(forward.node, {})
+
+    # --- evidence -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def in_eval(self) -> bool:
+        """The model is in eval mode, here or in the function that is called, or a framework calls for evaluation."""
+        forward = self.forward
+        if forward.phases == {"eval"} or self.hooked:
+            return True
+        if forward.target is None:
+            return False
+        callee = self.world.facts(forward.target.path, forward.target.name)
+        return callee is not None and any(evident(f) for f in callee.forwards.values())
+
+    @property
+    def hooked(self) -> bool:
+        return self.facts.hook is not None and bool(self.facts.hook.evaluate)
+
+    @cached_property
+    def evaluation_loop(self) -> int | None:
+        return next((loop.node for loop in self.forward.loops if loop.split == "eval"), None)
+
+    @cached_property
+    def wrapper(self) -> bool:
+        return not self.in_eval and _eval_elsewhere(self.world, self.facts, self.forward)
+
+    @property
+    def strong(self) -> bool:
+        """More than names and the use of the outputs says that this is evaluation."""
+        return self.in_eval or self.evaluation_loop is not None or self.wrapper
+
+    @cached_property
+    def detached(self) -> list[str]:
+        return [k for k in _DETACHED if k in self.sinks]
+
+    @cached_property
+    def escapes(self) -> bool:
+        """The graph goes where others may use it."""
+        return any(k in self.sinks for k in _ESCAPES)
+
+    @cached_property
+    def unused(self) -> bool:
+        """Everything that becomes of the output is in sight, and none of it can be differentiated."""
+        if self.escapes or "store" in self.sinks:
+            return False
+        return "passed" not in self.sinks or bool({"detach", "item"} & set(self.sinks))
+
+    @cached_property
+    def by_name(self) -> int:
+        facts = self.facts
+        if self.test or facts.unit == MODULE:
+            return 0
+        level = max(evaluation_by_name(self.forward.function), evaluation_by_name(facts.unit))
+        if level < 2 and facts.cls is not None and not facts.is_module_class:
+            if any(evaluation_class(c.name) for c in self.world.project.ancestors(facts.cls)):
+                return 2
+        return level
+
+    @cached_property
+    def evaluation_input(self) -> bool:
+        return self.evaluation_loop is None and _evaluation_input(self.facts, self.forward)
+
+    @cached_property
+    def test(self) -> bool:
+        return _is_test(self.facts)
+
+    @property
+    def trains_here(self) -> bool:
+        """It stands in a training loop, or in a function that trains and says nothing of evaluation."""
+        if self.in_eval:
+            return False
+        splits = {loop.split for loop in self.forward.loops}
+        if "train" in splits:
+            return True
+        if not (self.facts.backwards or self.facts.steps) or self.evaluation_loop is not None:
+            return False
+        apart = not self.forward.loops and not {"detach", "consumed"} & set(self.sinks)
+        return not (self.unused and (self.evaluation_input or self.facts.unit == MODULE or apart))
+
+    @cached_property
+    def points(self) -> int:
+        points = 3 * self.in_eval + 2 * (self.evaluation_loop is not None) + 2 * self.wrapper
+        points += self.by_name + self.evaluation_input
+        if self.unused and any(k in self.sinks for k in (*_TENSOR_USE, "shape")):
+            return points + 3
+        if not self.escapes and (self.detached or (self.unused and self.by_name)):
+            return points + 2
+        return points + bool(self.detached)
+
+    @property
+    def notes(self) -> list[tuple[str, int]]:
+        notes: list[tuple[str, int]] = []
+        if self.hooked:
+            notes.append((str(self.facts.hook.why), 0))
+        switch = _switch_note(self.facts, self.forward)
+        if self.in_eval and switch is not None:
+            notes.append((f"`{switch[0]}` is put in eval mode", switch[1]))
+        if self.evaluation_loop is not None:
+            notes.append(("goes over evaluation data", self.evaluation_loop))
+        if self.wrapper:
+            notes.append((f"`{self.forward.receiver}` is put in eval mode elsewhere", self.forward.node))
+        if self.detached:
+            notes.append((_SINK_TEXT[self.detached[0]], self.sinks[self.detached[0]][0]))
+        return notes
+
+    # --- confidence ---------------------------------------------------------------------------------------------------
+
+    @property
+    def confidence(self) -> Confidence:
+        if self.points >= 5:
+            return Confidence.HIGH
+        return Confidence.MEDIUM if self.points >= 3 else Confidence.LOW
+
+    @property
+    def ceilings(self) -> list[Confidence]:
+        """What each doubt leaves of the confidence."""
+        forward, facts, sinks = self.forward, self.facts, self.sinks
+        low = [
+            # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
+            "numpy" in sinks,
+            self.escapes and not self._answers,
+            self.escapes and "loss" in words(forward.function.rpartition(".")[2]),
+            not self.strong and not self.escapes and not self.unused and not (self.by_name == 2 and self.detached),
+            # What only its name says to be a model must at least give tensors.
+            forward.level == 1 and not self.hooked and not (self.points >= 3 and set(_TENSOR_USE) & set(sinks)),
+            forward.indirect and not self._surely_tensor,
+            # A helper runs it; that its caller evaluates, something must say.
+            forward.target is not None and not self.strong and not self.by_name,
+            forward.level < 3 and not self._mentions_torch,
+            # A module that runs its parts: whether that is evaluation, only its callers know.
+            facts.is_module_class and not self.strong and forward.name.startswith(("self.", "super()")),
+            # A test has other cares; what it tests may well guard itself.
+            self.test and not self.strong,
+            forward.function.rpartition(".")[2].startswith("test_") and set(self.detached) <= {"compare", "shape"},
+            _differentiates_itself(self.world, facts),
+        ]
+        if any(low):
+            return [Confidence.LOW]
+        sure = self.strong and not self.escapes and (forward.level > 1 or self.hooked)
+        return [Confidence.HIGH if sure else Confidence.MEDIUM]
+
+    @property
+    def _answers(self) -> bool:
+        """Outputs that carry their graph to callers, and are answers for use all the same."""
+        own = not self.facts.is_module_class and self.by_name == 2
+        if self.in_eval:
+            return self.by_name == 2 or not self.facts.is_module_class
+        if self.strong and self.points >= 5:
+            return True
+        if self.evaluation_loop is not None:
+            return own
+        return own and self._never_trains
+
+    @property
+    def _surely_tensor(self) -> bool:
+        if not self.unused:
+            return False
+        return "detach" in self.sinks or bool((self.by_name or self.strong) and {"moved", "item"} & set(self.sinks))
+
+    @cached_property
+    def _mentions_torch(self) -> bool:
+        file = self.world.project.file(self.facts.path)
+        return file is None or _TORCH.search(file.data) is not None
+
+    @cached_property
+    def _never_trains(self) -> bool:
+        file = self.world.project.file(self.facts.path)
+        return file is not None and _TRAINS.search(file.data) is None
+
+    # --- one routine for both -----------------------------------------------------------------------------------------
+
+    def shared_with_training(self) -> Candidate | None:
+        """A forward that training and evaluation share, where only training walks the graph."""
+        backwards = self.sinks["backward"]
+        if self.forward.phases != {"mixed"} or not _backward_in_a_branch(self.facts, self.forward, backwards):
+            return None
+        switches = [n for n, (_, to, _) in sorted(self.facts.evals.items()) if to in ("mixed", "eval")]
+        notes = (
+            ("training and evaluation share this code", switches[0] if switches else self.forward.node),
+            ("only training walks the graph", backwards[0]),
+        )
+        return Candidate(self.forward, Confidence.MEDIUM, notes, SHARED)
+
+
+def _differentiates_itself(world: World, facts: Facts) -> bool:
+    """Modules of the package take gradients in their own ``forward`` (forces, scores): a guard would break them."""
+    top = facts.path.partition("/")[0]
+
+    def find() -> bool:
+        for path in world.project.files_calling("grad"):
+            if path.partition("/")[0] != top:
+                continue
+            file = world.project.file(path)
+            for unit in file.places("grad") if file is not None else ():
+                if (
+                    file is not None
+                    and unit.endswith(".forward")
+                    and b"autograd" in file.unit_bytes(unit) + file.data[:4000]
+                ):
+                    return True
+        return False
+
+    return world.memo(("differentiates itself", top), find, False)
+
+
+def _evaluation_input(facts: Facts, forward: Forward) -> bool:
+    """The forward's arguments are named for evaluation data."""
+    node = facts.by_ordinal.get(forward.node)
+    if not isinstance(node, ir.Call):
+        return False
+    names = [ir.dotted(a) for a in node.args]
+    return any(n is not None and split_of(n) == "eval" for n in names)
+
+
+def _backward_in_a_branch(facts: Facts, forward: Forward, backwards: list[int]) -> bool:
+    """Every backward stands under a condition that the forward does not stand under."""
+    branches = {n.o for n in walk(facts.body.body) if isinstance(n, ir.If)}
+    for node in backwards:
+        site = facts.backwards.get(node)
+        if site is None or not any(s in branches and s not in forward.stmts for s in site.stmts):
+            return False
+    return True
+
+
+_SINK_TEXT = {
+    "item": "only a number is taken from the output",
+    "detach": "the output is detached",
+    "argmax": "only indices are taken from the output",
+    "compare": "the output is only compared",
+    "numpy": "the output becomes a NumPy array",
+    "print": "the output is only printed, logged or saved",
+    "metric": "the output goes to a metric",
+    "consumed": "the output is used up by a function that gives no graph back",
+    "inside": "the outputs stay inside the function that is called",
+    "shape": "only the shape of the output is used",
+    "discarded": "the output is not used at all",
+    "fed": "the output only feeds a guarded forward",
+}
+
+
+def _switch_note(facts: Facts, forward: Forward) -> tuple[str, int] | None:
+    found = None
+    for node, (spelled, to, _) in sorted(facts.evals.items()):
+        if to == "eval" and node < forward.node:
+            found = (spelled, node)
+    return found
+
+
+def _is_test(facts: Facts) -> bool:
+    name = facts.unit.rpartition(".")[2]
+    base = facts.path.rpartition("/")[2]
+    return name.startswith("test") and (
+        base.startswith("test_") or base.endswith("_test.py") or "tests/" in facts.path or "test/" in facts.path
+    )
+
+
+def _eval_elsewhere(world: World, facts: Facts, forward: Forward) -> bool:
+    """The model is put in eval mode by another method of the class, or at module level, and never back."""
+    receiver = forward.receiver
+    file = world.project.file(facts.path)
+    if file is None or not receiver:
+        return False
+    if receiver.startswith("self.") and facts.cls is not None:
+        definition = file.classes.get(facts.cls.name)
+        if definition is None:
+            return False
+        parts = receiver.split(".")
+        for n in range(2, len(parts) + 1):
+            hints = file.hinted(".".join(parts[:n]), definition.start, definition.end)
+            if "eval" in hints:
+                return "train" not in hints
+        return False
+    head = receiver.partition(".")[0]
+    if facts.unit != MODULE and head in file.outline.globals:
+        hints = file.hinted(head)
+        return "eval" in hints and "train" not in hints
+    return False
