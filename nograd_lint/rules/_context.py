@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from nograd_lint.analysis.facts import Facts, walk
+from nograd_lint.analysis.facts import Facts
 from nograd_lint.project.index import MODULE
 from nograd_lint.rules._base import Note, Place
 from nograd_lint.syntax import ir
@@ -52,11 +52,11 @@ class UnitContext:
     @cached_property
     def nodes(self) -> tuple[ir.Node, ...]:
         """Every node of the unit in ordinal order (parents before children)."""
-        return tuple(walk(self.facts.body.body))
+        return self.facts.nodes
 
     @cached_property
     def by_ordinal(self) -> dict[int, ir.Node]:
-        return {n.o: n for n in self.nodes}
+        return self.facts.by_ordinal
 
     @cached_property
     def _by_type(self) -> dict[type, list[ir.Node]]:
@@ -96,7 +96,7 @@ class UnitContext:
             if node.o in statements:
                 current = node.o
             result[node.o] = current
-            for child in _children(node):
+            for child in ir.children(node):
                 visit(child, current)
 
         for stmt in self.facts.body.body:
@@ -115,7 +115,7 @@ class UnitContext:
                 inner = self.facts.functions.get(node.o, f"{name}.{node.name}" if name != MODULE else node.name)
             elif isinstance(node, ir.Class):
                 inner = f"{name}.{node.name}" if name != MODULE else node.name
-            for child in _children(node):
+            for child in ir.children(node):
                 visit(child, inner)
 
         for stmt in self.facts.body.body:
@@ -161,7 +161,7 @@ class UnitContext:
     @cached_property
     def parents(self) -> dict[int, ir.Node]:
         """Ordinal of every node but the outermost → the node right around it."""
-        return {child.o: node for node in self.nodes for child in _children(node)}
+        return {child.o: node for node in self.nodes for child in ir.children(node)}
 
     def ancestors(self, node: int) -> Iterator[ir.Node]:
         """The nodes around a node, innermost first."""
@@ -208,7 +208,7 @@ class UnitContext:
     def _ends(self) -> dict[int, int]:
         ends: dict[int, int] = {}
         for node in reversed(self.nodes):
-            ends[node.o] = max((ends[child.o] for child in _children(node)), default=node.o)
+            ends[node.o] = max((ends[child.o] for child in ir.children(node)), default=node.o)
         return ends
 
     def end_of(self, node: int) -> int:
@@ -225,19 +225,3 @@ class UnitContext:
 
     def note_at(self, message: str, path: str, unit: str, node: int) -> Note:
         return Note(message, Place(path, unit, node))
-
-
-def _children(node: object) -> Iterator[ir.Node]:
-    """Direct child nodes, through the plain structures in between."""
-    for field in getattr(node, "__struct_fields__", ()):
-        yield from _nodes(getattr(node, field))
-
-
-def _nodes(value: object) -> Iterator[ir.Node]:
-    if isinstance(value, ir.Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _nodes(item)
-    elif hasattr(value, "__struct_fields__"):
-        yield from _children(value)

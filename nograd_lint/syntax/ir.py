@@ -11,7 +11,7 @@ for what is reported only.
 
 from __future__ import annotations
 
-from typing import TypeAlias, Union
+from typing import TypeAlias, Union, get_args
 
 import msgspec
 
@@ -290,6 +290,56 @@ class Unit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def root(self) -> Def | None:
         """The function of a function unit."""
         return self.body[0] if len(self.body) == 1 and isinstance(self.body[0], Def) else None
+
+
+# Fields that hold nodes, or plain structures with nodes in them, last ones first.
+_INNER: dict[type, tuple[str, ...]] = {}
+_PLAIN = frozenset(("o", "id", "attr", "op", "ops", "kind", "is_async", "is_from", "is_generator", "name", "names"))
+
+
+_NODES = frozenset((*get_args(Expr), *get_args(Stmt)))
+
+
+def _inner(kind: type) -> tuple[str, ...]:
+    found = _INNER.get(kind)
+    if found is None:
+        fields = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) and kind not in (Alias, Const) else ()
+        found = _INNER[kind] = tuple(name for name in reversed(fields) if name not in _PLAIN)
+    return found
+
+
+def walk(node: object) -> list[Node]:
+    """Every node below (and with) a node or tuple of nodes, parents before children."""
+    found: list[Node] = []
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        kind = item.__class__
+        if kind is tuple:
+            stack += item[::-1]  # type: ignore[index]
+            continue
+        if kind in _NODES:
+            found.append(item)  # type: ignore[arg-type]
+        for name in _INNER[kind] if kind in _INNER else _inner(kind):
+            value = getattr(item, name)
+            if value:
+                stack.append(value)
+    return found
+
+
+def children(node: Node) -> list[Node]:
+    """The nodes right below a node, through the plain structures in between."""
+    found: list[Node] = []
+    stack = [getattr(node, name) for name in _inner(node.__class__)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Node):
+            found.append(item)
+        elif item.__class__ is tuple:
+            stack += item[::-1]
+        elif item is not None:
+            stack += [getattr(item, name) for name in _inner(item.__class__)]
+    return found
 
 
 def dotted(expr: Expr | None) -> str | None:
