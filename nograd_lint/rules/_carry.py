@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nograd_lint.analysis.values import Mode, loader_by_name, split_of, words
+from nograd_lint.analysis.values import Mode, Val, loader_by_name, split_of, words
 from nograd_lint.project.index import Symbol
 from nograd_lint.rules._context import words_of
 from nograd_lint.rules._flow import Definition, reaching
@@ -76,6 +76,8 @@ _NO_OPERATION = re.compile(
 _ENABLES = re.compile(
     rb"enable_grad|set_grad_enabled|inference_mode\(False|autograd\.grad\(|functional\.(?:jacobian|hessian)"
 )
+# Libraries whose models generate under a guard.
+_GENERATING = ("transformers", "peft", "optimum")
 _DEEP = 24
 
 
@@ -240,24 +242,45 @@ def _call(unit: UnitContext, expr: ir.Call, depth: int) -> Carry:
             return _operation(unit, expr, (func.value,), depth)
         if func.attr == "scale" and expr.args:
             return carry(unit, expr.args[0], depth + 1)
-    callee = facts.values.get(func.o)
+    callee = _callee(unit, func)
     if callee is not None and callee.kind == "loss":
         return _operation(unit, expr, args, depth)
     if isinstance(func, ir.Name) and func.id in ("sum", "max", "min") and callee is not None and callee.symbol is None:
         return _operation(unit, expr, args, depth)
+    if isinstance(func, ir.Attr) and _is_guarded_method(unit, func):
+        return Carry(Kind.OFF, off=(expr.o,))
     site = facts.calls.get(expr.o)
     if site is not None and site.target is not None:
         return _project_call(unit, expr, site.target, off=off)
-    if (isinstance(func, ir.Attr) and callee is None) or (callee is not None and not callee.model):
-        last = (ir.dotted(func) or (func.attr if isinstance(func, ir.Attr) else "")).rpartition(".")[2]
-        if _LOSS_WORDS.search(last):
-            found = _operation(unit, expr, args, depth)
-            return msgspec.structs.replace(found, sure=False)
-        if isinstance(func, ir.Attr):
-            base = carry(unit, func.value, depth + 1)
-            if base.kind in (Kind.OFF, Kind.DETACHED):  # a method of a tensor without a graph
-                return _operation(unit, expr, (func.value, *args), depth)
+    last = func.attr if isinstance(func, ir.Attr) else func.id if isinstance(func, ir.Name) else ""
+    if _LOSS_WORDS.search(last) and (callee is None or not callee.model):
+        return msgspec.structs.replace(_operation(unit, expr, args, depth), sure=False)
+    if isinstance(func, ir.Attr):
+        base = carry(unit, func.value, depth + 1)
+        if base.kind in (Kind.OFF, Kind.DETACHED):  # a method of a tensor without a graph
+            return _operation(unit, expr, (func.value, *args), depth)
     return Carry(Kind.MAYBE, made=(expr.o,) if _at_entry(unit, expr.o) else ())
+
+
+def _callee(unit: UnitContext, func: ir.Expr) -> Val | None:
+    """The value that is called; for a method of the object at hand, the attribute."""
+    value = unit.facts.values.get(func.o)
+    if not isinstance(func, ir.Attr):
+        return value
+    if value is not None and value.cls is not None:
+        return unit.world.attribute(value.cls, func.attr, 1)
+    return None
+
+
+def _is_guarded_method(unit: UnitContext, func: ir.Attr) -> bool:
+    """A framework's method that switches gradients off itself: ``model.generate(...)``."""
+    receiver = unit.facts.values.get(func.value.o)
+    if receiver is None:
+        return False
+    if receiver.cls is not None and unit.world.promised(receiver.cls, func.attr) is not None:
+        return True
+    known = receiver.cls is None or receiver.cls.kind == "external"
+    return known and receiver.model > 0 and func.attr == "generate" and unit.world.imports_any(unit.path, _GENERATING)
 
 
 def _at_entry(unit: UnitContext, node: int) -> bool:
@@ -272,6 +295,8 @@ def _external(unit: UnitContext, expr: ir.Call, name: str, args: list[ir.Expr], 
         return _MAYBE
     if name.endswith("autograd.variable.Variable") and expr.args:
         return carry(unit, expr.args[0], depth + 1)
+    if knowledge.guarded(name) is not None:
+        return Carry(Kind.OFF, off=(expr.o,))
     if knowledge.detached(name) is not None:
         return Carry(Kind.DETACHED, cut=(expr.o,))
     if last in _FACTORIES and name.startswith("torch."):

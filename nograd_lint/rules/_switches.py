@@ -161,11 +161,12 @@ def _victim(unit: UnitContext, switch: Switch, file: File) -> Victim | None:
     if _TRAINS.search(file.data) and not enables:
         if not (conditional and (unit.is_module or _is_script(file))):
             return Victim(Confidence.HIGH, "the same file trains")
+    package = _in_package(unit)
     if users:
-        return Victim(Confidence.HIGH, f"`{users[0]}` uses it")
+        shown = next((user for user in users if not user.endswith("__init__.py")), users[0])
+        return Victim(Confidence.HIGH if package else Confidence.MEDIUM, f"`{shown}` uses it")
     if in_main or _is_script(file) or enables:
         return None
-    package = unit.world.project.is_package(unit.path.rpartition("/")[0]) and _in_package(unit)
     if unit.is_module:
         return Victim(Confidence.MEDIUM, "whoever imports the module") if package and file.units else None
     return Victim(Confidence.HIGH if package else Confidence.MEDIUM, "whoever calls it")

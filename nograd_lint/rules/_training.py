@@ -27,6 +27,7 @@ _ENGINES = re.compile(r"accelerator|engine|fabric|booster|^self$|strategy|manage
 _GRAPH_TEST = frozenset(("requires_grad", "grad_fn", "is_grad_enabled"))
 _RAISES = re.compile(r"raises|assertRaises\w*|suppress|assert_raises\w*")
 _FLAG = re.compile(r"train|grad|optim|backward|phase|mode|eval|update|learn|is_test|split|stage", re.IGNORECASE)
+_LOSS = re.compile(r"loss|criterion", re.IGNORECASE)
 _DEPTH = 4
 
 
@@ -251,16 +252,26 @@ def _leaves(stmt: ir.If) -> bool:
 
 
 class Hidden(msgspec.Struct, frozen=True):
-    """A statement that makes a loss without a graph a leaf, and the backward that ends there."""
+    """A statement that makes a leaf of a loss, and the backward (or the return) that meets the leaf.
+
+    ``rebinds``: the statement gives the name a new value. ``carry`` is that of the value before.
+    """
 
     stmt: ir.Stmt
-    backward: Backward
-    carry: Carry  # of the value before
-    rebinds: bool  # the statement gives the name a new value
+    end: int
+    carry: Carry
+    rebinds: bool
+    returned: bool = False
+
+
+class _Leaf(msgspec.Struct, frozen=True):
+    stmt: ir.Stmt
+    value: ir.Expr  # what the leaf is made of
+    copies: bool  # it is a leaf even where the value has a graph
 
 
 def hidden(unit: UnitContext) -> list[Hidden]:
-    """Every backward of the unit that ends at a leaf made of its loss."""
+    """Every backward of the unit that ends at a leaf made of its loss, and every such leaf that is returned."""
     memo: list[Hidden] | None = unit.__dict__.get("_hidden")
     if memo is None:
         memo = unit.__dict__["_hidden"] = list(_find_hidden(unit))
@@ -270,35 +281,64 @@ def hidden(unit: UnitContext) -> list[Hidden]:
 def _find_hidden(unit: UnitContext) -> Iterator[Hidden]:
     statements: tuple[ir.Stmt, ...] = (*unit.all(ir.Assign), *unit.all(ir.ExprStmt))
     switched = [(stmt, target) for stmt in statements if (target := _switched_on(stmt)) is not None]
-    made = {stmt.o: (stmt, value) for stmt in unit.all(ir.Assign) if (value := _leaf_of(unit, stmt.value)) is not None}
-    if not switched and not made:
+    made = {stmt.o: leaf for stmt in unit.all(ir.Assign) if (leaf := _leaf_of(unit, stmt, stmt.value)) is not None}
+    if switched or made:
+        for node, backward in sorted(unit.facts.backwards.items()):
+            value = differentiated(unit, backward) if node >= 0 else None
+            if value is not None and not expects_error(unit, node):
+                yield from _ends_at_leaf(unit, node, _root(value), made, switched)
+    for stmt in unit.all(ir.Return):
+        if stmt.value is not None:
+            yield from _returns_leaf(unit, stmt, made)
+
+
+def _ends_at_leaf(
+    unit: UnitContext, node: int, root: ir.Expr, made: dict[int, _Leaf], switched: list[tuple[ir.Stmt, ir.Expr]]
+) -> Iterator[Hidden]:
+    name = ir.dotted(root)
+    found = reaching(unit, name, root.o) if name is not None else None
+    if found is None or found.entry or not found.definitions:
         return
-    for node, backward in sorted(unit.facts.backwards.items()):
-        value = differentiated(unit, backward) if node >= 0 else None
-        if value is None or expects_error(unit, node):
-            continue
-        root = _root(value)
-        name = ir.dotted(root)
-        if name is None:
-            continue
-        found = reaching(unit, name, root.o)
-        if found.entry or not found.definitions:
-            continue
-        origins = {d.stmt for d in found.definitions}
-        if origins <= made.keys():
-            stmt, argument = made[min(origins)]
-            before = carry(unit, argument)
-            if before.kind is not Kind.PLAIN or before.cut:
-                yield Hidden(stmt, backward, before, rebinds=True)
-            continue
-        for switch, target in switched:
-            if ir.dotted(target) != name or switch.o > node:
-                continue
-            if {d.stmt for d in reaching(unit, name, target.o).definitions} == origins:
+    origins = {d.stmt for d in found.definitions}
+    if origins <= made.keys():
+        leaf = made[min(origins)]
+        before = carry(unit, leaf.value)
+        if _loses(unit, leaf.value, before, copies=leaf.copies):
+            yield Hidden(leaf.stmt, node, before, rebinds=True)
+        return
+    for switch, target in switched:
+        if ir.dotted(target) == name and switch.o < node:
+            if {d.stmt for d in reaching(unit, name or "", target.o).definitions} == origins:
                 before = carry(unit, target)
-                if before.kind in (Kind.OFF, Kind.DETACHED):
-                    yield Hidden(switch, backward, before, rebinds=False)
-                    break
+                if _loses(unit, target, before, copies=False):
+                    yield Hidden(switch, node, before, rebinds=False)
+                    return
+
+
+def _loses(unit: UnitContext, value: ir.Expr, before: Carry, *, copies: bool) -> bool:
+    """Whether making a leaf of a value loses, or hides the loss of, a graph; what is not known of it may have one."""
+    if before.kind is Kind.PLAIN:
+        return bool(before.cut)
+    if before.kind is Kind.MAYBE and not copies:
+        known = unit.facts.values.get(value.o)
+        return known is None or not any(token >= 0 for token in known.graph)
+    return True
+
+
+def _returns_leaf(unit: UnitContext, stmt: ir.Return, made: dict[int, _Leaf]) -> Iterator[Hidden]:
+    """A function that computes a loss and gives back a copy of it without its graph."""
+    assert stmt.value is not None
+    leaf = _leaf_of(unit, stmt, stmt.value)
+    name = ir.dotted(stmt.value) or ""
+    if leaf is None:
+        definitions = reaching(unit, name, stmt.value.o).definitions if name else ()
+        if not definitions or not {d.stmt for d in definitions} <= made.keys():
+            return
+        leaf = made[definitions[0].stmt]
+    if leaf.copies and any(_LOSS.search(n) for n in (name, *unit.enclosing[stmt.o].split(".")[-2:])):
+        before = carry(unit, leaf.value)
+        if before.kind is not Kind.PLAIN and (before.made or before.off or before.cut):
+            yield Hidden(leaf.stmt, stmt.o, before, rebinds=leaf.stmt is not stmt, returned=True)
 
 
 def _root(expr: ir.Expr) -> ir.Expr:
@@ -336,15 +376,15 @@ def _required(expr: ir.Expr | None) -> ir.Expr | None:
     return None
 
 
-def _leaf_of(unit: UnitContext, value: ir.Expr | None) -> ir.Expr | None:
-    """What a new leaf is made of: ``Variable(x, requires_grad=True)``, ``x.detach().requires_grad_()``."""
+def _leaf_of(unit: UnitContext, stmt: ir.Stmt, value: ir.Expr | None) -> _Leaf | None:
+    """``Variable(x, requires_grad=True)``, ``torch.tensor(x, requires_grad=True)``, ``x.detach().requires_grad_()``."""
     inner = _required(value)
     if inner is not None:
-        return inner
+        return _Leaf(stmt, inner, copies=False)
     if isinstance(value, ir.Call) and value.args and _is_true(value.keyword("requires_grad")):
         name = unit.resolve(value.func)
         if name in ("torch.autograd.variable.Variable", "torch.tensor", "torch.as_tensor"):
-            return value.args[0]
+            return _Leaf(stmt, value.args[0], copies=True)
     return None
 
 

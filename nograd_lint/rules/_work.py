@@ -110,6 +110,9 @@ def works_on(unit: UnitContext, body: tuple[ir.Stmt, ...], outputs: frozenset[in
         return False
     values = unit.facts.values
     return any(
-        first <= name.o <= last and (value := values.get(name.o)) is not None and value.graph & outputs
+        first <= name.o <= last
+        and (value := values.get(name.o)) is not None
+        and not value.model
+        and value.graph & outputs
         for name in unit.all(ir.Name)
     )

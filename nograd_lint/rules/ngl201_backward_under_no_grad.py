@@ -91,7 +91,7 @@ RULE = Rule(code="NGL201", name="backward-under-no-grad", severity=Severity.ERRO
 def check(unit: UnitContext) -> Iterator[Finding]:
     if not unit.facts.backwards:
         return
-    silenced = {found.backward.node for found in hidden(unit)}
+    silenced = {found.end for found in hidden(unit)}
     seen: set[int] = set()
     for found in lost(unit):
         node = found.backward.node

@@ -109,7 +109,7 @@ RULE = Rule(code="NGL202", name="training-under-no-grad", severity=Severity.ERRO
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:
-    reported = {found.backward.node for found in lost(unit)} | {found.backward.node for found in hidden(unit)}
+    reported = {found.backward.node for found in lost(unit)} | {found.end for found in hidden(unit)}
     guards: dict[int, tuple[Source, list[tuple[int, tuple[Step, ...]]]]] = {}
     for node, site in sorted(unit.facts.calls.items()):
         if site.target is None or node in reported or not site.surely_off or expects_error(unit, node):

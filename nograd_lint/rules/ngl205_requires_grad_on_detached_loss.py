@@ -2,8 +2,9 @@
 
 ## What it does
 Reports `loss.requires_grad = True`, `loss.requires_grad_()`, `Variable(loss, requires_grad=True)` and
-`torch.tensor(loss.item(), requires_grad=True)` where `backward` is then called on that very tensor. Inputs and cached
-features that become leaves on purpose are not reported, nor is a loss whose graph is intact.
+`torch.tensor(loss.item(), requires_grad=True)` where `backward` is then called on that very tensor, and the last two where a
+loss function returns them. Inputs and cached features that become leaves on purpose are not reported, nor is a loss whose
+graph is intact. Where nothing is known of the graph, the confidence is low.
 
 ## Why is this bad?
 `backward` ends at the new leaf: it raises no error, and no parameter gets a gradient. The loss is computed, printed and
@@ -88,7 +89,7 @@ def train(model, optimizer, train_loader):
 Unsafe: the line goes, and the guard that made it seem necessary with it.
 
 ## Known problems
-A graph that was lost on the way through NumPy in another function is not seen.
+A graph that was lost in another function, on the way through NumPy for example, is not seen.
 
 ## References
 - https://github.com/ronghuaiyang/arcface-pytorch/issues/56
@@ -100,7 +101,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
-from nograd_lint.rules._base import Delete, Finding, FixPlan, Kind, Rule
+from nograd_lint.rules._base import Delete, Finding, FixPlan, Kind, Note, Rule
 from nograd_lint.rules._carry import Kind as Carried
 from nograd_lint.rules._guards import shown
 from nograd_lint.rules._training import Hidden, hidden, source_of, unguard
@@ -115,32 +116,39 @@ RULE = Rule(
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:
-    if not unit.facts.backwards:
-        return
     seen: set[int] = set()
     for found in hidden(unit):
         if found.stmt.o in seen:
             continue
         seen.add(found.stmt.o)
-        notes = []
-        if found.carry.kind is Carried.OFF:
-            why = "computed with gradients off"
-            notes = [unit.note("computed with gradients off here", n) for n in found.carry.off[:2]]
-            if found.carry.off and (source := source_of(unit, found.carry.off[0])) is not None:
-                notes.append(unit.note("gradients are switched off here", source.node))
-        elif found.carry.cut:
-            why = "cut off from its graph"
-            notes = [unit.note("the graph ends here", n) for n in found.carry.cut[:2]]
+        kind, text = found.carry.kind, shown(unit.source(found.stmt.o))
+        copied = _is_copy(found)
+        confidence = Confidence.HIGH if found.carry.sure and not found.returned else Confidence.MEDIUM
+        if kind is Carried.OFF:
+            message = f"`{text}` hides that the loss was computed with gradients off: nothing is learnt"
+        elif kind is Carried.MAYBE and not copied:
+            message = f"`{text}` has no effect, or hides that the loss has lost its graph"
+            confidence = Confidence.LOW
         else:
-            why = "copied without its graph"
-        notes.append(unit.note("backward ends at the new leaf", found.backward.node))
-        yield Finding(
-            found.stmt.o,
-            f"`{shown(unit.source(found.stmt.o))}` hides that the loss was {why}: backward ends here and nothing is learnt",
-            Confidence.HIGH if found.carry.sure else Confidence.MEDIUM,
-            tuple(notes),
-            fix=_fix(unit, found),
-        )
+            message = f"`{text}` cuts the loss off from its graph: nothing is learnt"
+        yield Finding(found.stmt.o, message, confidence, tuple(_notes(unit, found)), fix=_fix(unit, found))
+
+
+def _is_copy(found: Hidden) -> bool:
+    """The statement makes a new tensor; it does not only set a flag."""
+    value = found.stmt.value if isinstance(found.stmt, (ir.Assign, ir.Return)) else None
+    return isinstance(value, ir.Call) and value.keyword("requires_grad") is not None
+
+
+def _notes(unit: UnitContext, found: Hidden) -> Iterator[Note]:
+    for node in found.carry.off[:2]:
+        yield unit.note("computed with gradients off here", node)
+    source = source_of(unit, found.carry.off[0]) if found.carry.off else None
+    if source is not None:
+        yield unit.note("gradients are switched off here", source.node)
+    for node in found.carry.cut[:2]:
+        yield unit.note("the graph ends here", node)
+    yield unit.note("callers get the leaf" if found.returned else "backward ends at the leaf", found.end)
 
 
 def _fix(unit: UnitContext, found: Hidden) -> FixPlan | None:
@@ -149,6 +157,8 @@ def _fix(unit: UnitContext, found: Hidden) -> FixPlan | None:
     if found.carry.kind is Carried.OFF:
         source = source_of(unit, found.carry.off[0]) if found.carry.off else None
         return unguard(source, "Remove the line and the guard", reason, delete)
+    if isinstance(found.stmt, ir.Return):
+        return None
     if found.rebinds and isinstance(found.stmt, ir.Assign) and not _refers_to_itself(found.stmt):
         return None
     return FixPlan("Remove the line", Applicability.UNSAFE, (delete,), reason)

@@ -241,8 +241,10 @@ def _in_training(unit: UnitContext) -> Iterator[Finding]:
 
 
 def _feeds(unit: UnitContext, forward: Forward) -> bool:
-    """The output goes into a training step."""
-    if not unit.facts.backwards or any(f.split == "eval" for f in forward.loops):
+    """The forward belongs to a step of training, and its output is used there."""
+    loops = [loop.node for loop in forward.loops]
+    steps = [b for b in unit.facts.backwards.values() if b.node > forward.node]
+    if not any([loop.node for loop in b.loops] == loops for b in steps):
         return False
     stmt = unit.by_ordinal[unit.parent_statement[forward.node]]
     if not isinstance(stmt, ir.Assign):

@@ -78,7 +78,7 @@ from typing import TYPE_CHECKING
 from nograd_lint.analysis.facts import walk
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.rules._base import Finding, FixPlan, Replace, Rule
-from nograd_lint.rules._flow import reaching
+from nograd_lint.rules._flow import conditions, reaching
 from nograd_lint.rules._guards import shown
 from nograd_lint.rules._models import how_sure
 from nograd_lint.syntax import ir
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
 RULE = Rule(code="NGL404", name="freeze-without-effect", severity=Severity.ERROR, fixable=True)
 
 _MISSPELT = frozenset(("require_grad", "require_grads", "requires_grads", "required_grad", "require_gradient"))
+_TENSORS = ("is_tensor", "Tensor", "Parameter")
 _OWN = re.compile(r"self|cls|args|opts?|cfg|conf|config|hparams|params|options|FLAGS")
 
 
@@ -119,7 +120,7 @@ def _assigned(unit: UnitContext, stmt: ir.Assign, target: ir.Attr) -> Iterator[F
             yield _finding(unit, stmt, target, "`{}` has no effect: the attribute is called `requires_grad`", sure)
     elif target.attr == "requires_grad" and ir.dotted(owner) != "self" and not _is_parameter(unit, owner):
         confidence = how_sure(unit, owner)
-        if confidence is not None and not _own_attribute(unit, owner):
+        if confidence is not None and not _own_attribute(unit, owner) and not _is_tested(unit, stmt):
             message = "`{}` has no effect: a module has no `requires_grad`, only its parameters have"
             yield _finding(unit, stmt, target, message, confidence)
 
@@ -159,6 +160,15 @@ def _reads(unit: UnitContext, attribute: str) -> bool:
     file = unit.world.project.file(unit.path)
     pattern = rb"\.%s\b(?![ \t]*=[^=])" % attribute.encode()
     return file is not None and re.search(pattern, file.data) is not None
+
+
+def _is_tested(unit: UnitContext, stmt: ir.Assign) -> bool:
+    """The code has asked whether it is a tensor."""
+    return any(
+        isinstance(node, (ir.Name, ir.Attr)) and (ir.dotted(node) or "").rpartition(".")[2] in _TENSORS
+        for outer, _ in conditions(unit, stmt.o)
+        for node in walk(outer.test)
+    )
 
 
 def _own_attribute(unit: UnitContext, expr: ir.Expr) -> bool:

@@ -130,12 +130,21 @@ def _is_number(unit: UnitContext, expr: ir.Expr, depth: int) -> bool:
             return expr.value is None and _is_number(unit, expr.elt, depth + 1)
         case ir.Name():
             found = reaching(unit, expr.id, expr.o)
-            known = bool(found.definitions) and not found.entry and depth < 8
+            known = bool(found.definitions) and not found.entry and depth < 8 and not _is_filled(unit, expr.id)
             return known and all(
                 d.kind in ("assign", "aug") and d.value is not None and _is_number(unit, d.value, depth + 1)
                 for d in found.definitions
             )
     return False
+
+
+def _is_filled(unit: UnitContext, name: str) -> bool:
+    """Something is put into the container later on."""
+    for call in unit.all(ir.Call):
+        if isinstance(call.func, ir.Attr) and call.func.attr in _STORING and ir.dotted(call.func.value) == name:
+            return not _all(unit, call.args, 1)
+    targets = [t for a in unit.all(ir.Assign) for t in a.targets]
+    return any(isinstance(t, ir.Sub) and ir.dotted(t.value) == name for t in targets)
 
 
 def _all(unit: UnitContext, exprs: tuple[ir.Expr, ...], depth: int) -> bool:
