@@ -64,6 +64,7 @@ def _bytes(_ctx: click.Context, option: click.Parameter, value: str | None) -> i
 @click.option("--no-time", is_flag=True, help="Skip the timing run.")
 @click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, help="Estimate for this batch size.")
 @click.option("--no-seed", is_flag=True, help="Leave random seeds and deterministic algorithms alone.")
+@click.option("--python", metavar="PATH", help="Interpreter for the configured entry points [python].")
 @click.option("--cwd-copy", is_flag=True, help="Run in a copy of the project.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours [auto].")
 @with_options(LINTING)
@@ -94,7 +95,7 @@ def confirm(ctx: click.Context, /, targets: tuple[str, ...], **options: Any) -> 
         batches=tuple(options["batches"]),
     )
     diagnostics = _diagnostics(session, codes, lines)
-    command, diagnostics = _command(ctx.meta.get(_COMMAND, ()), session, diagnostics)
+    command, diagnostics = _command(ctx.meta.get(_COMMAND, ()), session, diagnostics, options["python"])
     regions = _regions(session, diagnostics, chosen_by_hand=bool(codes or lines))
     if not regions:
         click.echo("Nothing to confirm: no diagnostic here can be measured.", err=True)
@@ -148,7 +149,9 @@ def _touches(diagnostic: Diagnostic, row: int) -> bool:
     return region.start.row <= row <= region.end.row or span.start.row <= row <= span.end.row
 
 
-def _command(words: Sequence[str], session: Session, diagnostics: list[Diagnostic]) -> tuple[Command, list[Diagnostic]]:
+def _command(
+    words: Sequence[str], session: Session, diagnostics: list[Diagnostic], python: str | None
+) -> tuple[Command, list[Diagnostic]]:
     """What to run; without a command the configured entry points, and then only what they are for."""
     from nograd_lint.confirm.command import CommandError, factories, parse
     from nograd_lint.rules.registry import find
@@ -171,7 +174,7 @@ def _command(words: Sequence[str], session: Session, diagnostics: list[Diagnosti
             if matching:
                 targets.append(target.factory)
                 wanted += [d for d in matching if d not in wanted]
-        return factories(list(dict.fromkeys(targets))), wanted
+        return factories(list(dict.fromkeys(targets)), python), wanted
     except CommandError as error:
         raise Failure(str(error)) from None
 
