@@ -27,6 +27,7 @@ _TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|t
 
 
 _TRAINS = re.compile(rb"backward\(|optimizer\.step|training_step|autograd\.grad")
+_FEW_FILES = 150
 SHARED = "training runs the same statements"
 
 
@@ -252,13 +253,27 @@ class _Case:
         return Candidate(self.forward, Confidence.MEDIUM, notes, SHARED)
 
 
+def _package(world: World, path: str) -> str | None:
+    """The outermost package that a file belongs to, None for a script."""
+    parts = path.split("/")[:-1]
+    for n in range(1, len(parts) + 1):
+        top = "/".join(parts[:n])
+        if f"{top}/__init__.py" in world.project.paths:
+            return top
+    return None
+
+
 def _differentiates_itself(world: World, facts: Facts) -> bool:
     """Modules of the package take gradients in their own ``forward`` (forces, scores): a guard would break them."""
-    top = facts.path.partition("/")[0]
+    top = _package(world, facts.path)
+    if top is None:
+        return False
 
     def find() -> bool:
+        if sum(path.startswith(f"{top}/") for path in world.project.paths) > _FEW_FILES:
+            return False  # a library of models of all kinds
         for path in world.project.files_calling("grad"):
-            if path.partition("/")[0] != top:
+            if not path.startswith(f"{top}/"):
                 continue
             file = world.project.file(path)
             for unit in file.places("grad") if file is not None else ():

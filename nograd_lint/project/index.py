@@ -26,15 +26,15 @@ SCREEN = re.compile(
     rb"torch|_grad\b|inference_mode|\.eval\(|\.backward\(|lightning|transformers|diffusers|accelerate|requires_?grad|volatile"
 )
 _CALLED = re.compile(rb"\b([A-Za-z_]\w*)[ \t]*\(")
-SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.M)
-_DEFINED = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.M)
+SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.MULTILINE)
+_DEFINED = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 _HINT = re.compile(
     rb"\.(eval|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|modules|state_dict)[ \t]*\("
 )
 _DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
 _LONGEST_NAME = 200
-_REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)", re.M)
-_ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.M)
+_REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)", re.MULTILINE)
+_ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+$")
 _BEFORE_ARGUMENT = re.compile(rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*$")
@@ -653,7 +653,7 @@ class Project:
             return ()
         result = []
         for text in file.classes[cls.name].bases:
-            name = re.sub(r"\s+|\[.*\]|\(.*\)", "", text, flags=re.S)
+            name = re.sub(r"\s+|\[.*\]|\(.*\)", "", text, flags=re.DOTALL)
             found = self.resolve(cls.path, name) if name else None
             if found is not None and found != cls:
                 result.append(found)

@@ -31,10 +31,14 @@ T = TypeVar("T")
 DEPTH = 3  # levels of callees looked into
 _DEEPEST = -6  # below 0: levels of classes and globals whose attributes and values are looked into
 _ANY = 1_000_000
+_FACTORY = re.compile(r"_*(?:make|build|create|get|load|new|init|from|construct|prepare|setup)(?:_|$)")
+_FACTORY_FLOOR = -3
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
 _DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
-_MAKES = re.compile(rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)")
+_MAKES = re.compile(
+    rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)"
+)
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -171,11 +175,13 @@ class World:
         """What a function does, for a caller whose own depth is ``depth + 1``."""
         if symbol.kind != "function":
             return None
-        if depth < 0:
-            self._limit(-_ANY, 0)
+        # What a constructor calls to make its parts is looked into even there.
+        floor = _FACTORY_FLOOR if _FACTORY.match(symbol.name.rpartition(".")[2]) else 0
+        if depth < floor:
+            self._limit(-_ANY, floor)
             return None
         found = self._facts(symbol.path, symbol.name, depth)
-        self._limit(max(found.low, 0) + 1, found.high + 1)
+        self._limit(max(found.low, floor) + 1, found.high + 1)
         return found.value.summary if found.value is not None else None
 
     def _below(self, found: _Answer[Any]) -> None:
@@ -200,7 +206,7 @@ class World:
         if file is None or symbol.name not in file.units:
             return None
         for text in file.units[symbol.name].decorators:
-            name = re.sub(r"\(.*", "", text, flags=re.S).strip()
+            name = re.sub(r"\(.*", "", text, flags=re.DOTALL).strip()
             found = self.project.resolve(symbol.path, name)
             if found is not None and found.kind == "external":
                 mode = self.guard_mode(found.name)
@@ -222,15 +228,26 @@ class World:
         if file is None or cls.name not in file.classes:
             return False
         for base in self.project.ancestors(cls)[1:]:
-            if base.kind == "external" and not self.is_parameterless(base.name) and base.name not in (
-                "torch.nn.Module", "torch.nn.modules.module.Module", "abc.ABC"
+            if (
+                base.kind == "external"
+                and not self.is_parameterless(base.name)
+                and base.name not in ("torch.nn.Module", "torch.nn.modules.module.Module", "abc.ABC")
             ):
                 return False
         text = file.class_body(cls.name)
-        if re.search(rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)", text):
+        if re.search(
+            rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)",
+            text,
+        ):
             name = cls.name.rpartition(".")[2]
-            return re.search(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.I) is not None and (
-                re.search(rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|discriminator", text) is None
+            return re.search(
+                r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.IGNORECASE
+            ) is not None and (
+                re.search(
+                    rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|discriminator",
+                    text,
+                )
+                is None
             )
         return True
 
@@ -291,7 +308,7 @@ class World:
 
     def is_parameterless(self, name: str) -> bool:
         found = self.knowledge.module_class(name)
-        return found is not None and found.parameterless or self.knowledge.is_loss(name)
+        return (found is not None and found.parameterless) or self.knowledge.is_loss(name)
 
     def attribute(self, cls: Symbol, attr: str, depth: int) -> Val | None:
         """What ``instance.attr`` is for an instance of a class of the project."""
@@ -450,7 +467,9 @@ class World:
                 alias = item.alias
                 if item.scope >= 0:
                     continue
-                names = [alias.module] if alias.name is None else [alias.module, f"{alias.module}.{alias.name}".lstrip(".")]
+                names = (
+                    [alias.module] if alias.name is None else [alias.module, f"{alias.module}.{alias.name}".lstrip(".")]
+                )
                 for name in names:
                     target = self.project.module(name, current, alias.level)
                     if target is not None and target not in seen:
@@ -509,7 +528,9 @@ class World:
         found: list[tuple[str, str, CallSite]] = []
         complete = True
         private = name.startswith("_") and cls is not None
-        near = {t.path for t in targets}  # a method is called by its own class, by its bases, and by who knows the class
+        near = {
+            t.path for t in targets
+        }  # a method is called by its own class, by its bases, and by who knows the class
         cls_name = head.rpartition(".")[2]
         distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
         places = 0
@@ -530,7 +551,9 @@ class World:
                 for site in facts.calls.values():
                     if site.target in targets:
                         found.append((path, unit, site))
-                    elif any(v.symbol in targets for v in site.args) or any(v.symbol in targets for _, v in site.keywords):
+                    elif any(v.symbol in targets for v in site.args) or any(
+                        v.symbol in targets for _, v in site.keywords
+                    ):
                         handed_on = self._handed_on(site, targets)
                         if handed_on is None:
                             complete = False
