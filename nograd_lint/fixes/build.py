@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Fix, Problem, Span
 from nograd_lint.fixes import blocks, pieces
-from nograd_lint.fixes.draft import Change, ConflictError, Draft, Lines
+from nograd_lint.fixes.draft import Change, ConflictError, Draft, Lines, apply_edits
 from nograd_lint.fixes.imports import Spelling, guard_spelling
 from nograd_lint.fixes.layout import Layout, UnfixableError, field, layout, statements
 from nograd_lint.rules._base import (
@@ -69,7 +69,7 @@ def fix_for(source: SourceFile, spans: Spans, plan: FixPlan) -> Fix | None:
 
 
 def _is_faithful(source: SourceFile, text: str, fix: Fix) -> bool:
-    """Whether edits replace what they mean to, and leave every cell one that can be run."""
+    """Whether edits replace what they mean to, and the parsers see in the result what they should."""
     from nograd_lint.source.decoding import SourceError
     from nograd_lint.source.files import load
 
@@ -83,9 +83,8 @@ def _is_faithful(source: SourceFile, text: str, fix: Fix) -> bool:
     except SourceError:
         return False
     fixed = load(source.path, source.filename, data, markdown=True)
-    if isinstance(fixed, Problem) or not fixed.analysis.strip():
-        return False
-    return len(fixed.broken) <= len(source.broken) and len(fixed.cells) == len(source.cells)
+    # A cell or block that no longer parses would be blank.
+    return not isinstance(fixed, Problem) and fixed.analysis.decode("utf-8", "replace") == apply_edits(text, fix.edits)
 
 
 class _Builder:
