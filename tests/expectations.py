@@ -18,9 +18,6 @@ EXPECT = re.compile(rf"#\s*expect:\s*({CODES})\s*$")
 BARE = re.compile(rf"#\s*({CODES})\s*$")
 MAGIC = re.compile(r"^\s*(?:%|!)")
 
-# Rules that are off by default as long as the analysis does not reach beyond one file.
-OFF_BY_DEFAULT = {"NGL105", "NGL206", "NGL207", "NGL210", "NGL305", "NGL306"}
-
 Place = tuple[str, int]  # code, row
 
 

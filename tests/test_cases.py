@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from expectations import BARE, OFF_BY_DEFAULT, expected
+from expectations import BARE, expected
 
 from nograd_lint.config import Resolver
 from nograd_lint.engine import Engine
 from nograd_lint.rules.registry import all_rules
-from nograd_lint.settings import Selection, Settings
+from nograd_lint.settings import Settings
 
 CASES = Path(__file__).parent / "cases"
 HEADING = re.compile(r"^## (.+)$")
-CODE = re.compile(r"NGL\d{3}")
 
 
 class Case(NamedTuple):
@@ -25,11 +24,6 @@ class Case(NamedTuple):
     heading: str
     row: int  # of the block's first line in its file
     source: str
-
-    @property
-    def selected(self) -> tuple[str, ...]:
-        """Rules that are off by default, and that the section is about."""
-        return tuple(sorted(OFF_BY_DEFAULT & set(CODE.findall(self.heading))))
 
 
 def read(path: Path) -> Iterator[Case]:
@@ -58,7 +52,7 @@ def test_case(case: Case, tmp_path: Path) -> None:
     file = tmp_path / "case.py"
     file.write_text(case.source, encoding="utf-8")
     rules = {code: (rule.name, rule.default) for code, rule in all_rules().items()}
-    resolver = Resolver(rules, isolated=True, selection=Selection(extend_select=case.selected))
+    resolver = Resolver(rules, isolated=True)
     (result,) = Engine(Settings(), tmp_path, resolver=resolver, use_cache=False).check([file])
     assert not result.problems
     found = {(diagnostic.code, diagnostic.span.start.row) for diagnostic in result.diagnostics}
@@ -67,10 +61,3 @@ def test_case(case: Case, tmp_path: Path) -> None:
 
 def numbered(case: Case) -> str:
     return "\n".join(f"{row:3d} {line}" for row, line in enumerate(case.source.splitlines(), start=1))
-
-
-def test_codes_in_headings_and_comments_agree() -> None:
-    """A section names what it is about, so that rules that are off by default are on for all of its blocks."""
-    named = {(case.file, code) for case in ALL for code in CODE.findall(case.heading)}
-    off = {(case.file, code) for case in ALL for code, _ in expected(case.source, BARE) if code in OFF_BY_DEFAULT}
-    assert off <= named

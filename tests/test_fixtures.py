@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expectations import OFF_BY_DEFAULT, code_cells, expected
+from expectations import code_cells, expected
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "fixtures"
@@ -51,11 +51,6 @@ def by_default() -> list[dict[str, Any]]:
     return check("fixtures")
 
 
-@pytest.fixture(scope="module")
-def with_all_rules() -> list[dict[str, Any]]:
-    return check("--extend-select", ",".join(sorted(OFF_BY_DEFAULT)), "fixtures")
-
-
 def reported(diagnostics: list[dict[str, Any]], file: str) -> set[tuple[str, int | None, int]]:
     return {
         (found["code"], found["cell"], found["location"]["row"])
@@ -73,12 +68,7 @@ def wanted(file: str) -> set[tuple[str, int | None, int]]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_reported_by_default(file: str, by_default: list[dict[str, Any]]) -> None:
-    assert reported(by_default, file) == {place for place in wanted(file) if place[0] not in OFF_BY_DEFAULT}
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_reported_with_all_rules(file: str, with_all_rules: list[dict[str, Any]]) -> None:
-    assert reported(with_all_rules, file) == wanted(file)
+    assert reported(by_default, file) == wanted(file)
 
 
 def test_a_fixture_alone_is_judged_like_all_together(by_default: list[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from hashlib import blake2b
@@ -33,6 +34,7 @@ _HINT = re.compile(
 )
 _DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
 _LONGEST_NAME = 200
+_MOST_UNITS = 1_500
 _REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)", re.MULTILINE)
 _ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
@@ -377,7 +379,12 @@ class File:
         self._project.uses.add(("unit", self.path, name))
         if name not in self._units:
             self._units[name] = self._lower(name)
+            self._project.keep(self, name)
         return self._units[name]
+
+    def drop(self, name: str) -> None:
+        """Forget the facts of a unit; they can be had again."""
+        self._units.pop(name, None)
 
     def _lower(self, name: str) -> ir.Unit | None:
         if name != MODULE and name not in self._functions:
@@ -485,6 +492,7 @@ class Project:
         self._paths = frozenset(files)
         self.store = store
         self.uses: set[Use] = set()
+        self._lowered: deque[tuple[File, str]] = deque()
         self.lowered = 0  # lines that libcst parsed
         self._read = read
         self._canonical = canonical
@@ -493,6 +501,13 @@ class Project:
         self._resolved: dict[tuple[str, str], tuple[Symbol | None, set[Use]]] = {}
         self._ancestors: dict[Symbol, tuple[tuple[Symbol, ...], set[Use]]] = {}
         self._directories = frozenset(_parents(self._paths))
+
+    def keep(self, file: File, unit: str) -> None:
+        """A unit was lowered; those that were lowered longest ago go."""
+        self._lowered.append((file, unit))
+        if len(self._lowered) > _MOST_UNITS:
+            old, name = self._lowered.popleft()
+            old.drop(name)
 
     # --- files and modules ----------------------------------------------------------------------------------------
 

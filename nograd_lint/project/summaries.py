@@ -1,16 +1,17 @@
 """What one unit needs to know of others: summaries of callees, attributes of classes, grad mode at entry from callers.
 
 Every answer is a function of the project's text and of a depth: a question of depth *n* asks only questions of depth
-*n - 1*. So recursion and cycles end, and no answer depends on the order in which things were asked. Where the depth runs
-out the answer is "unknown", and that is counted. Attributes of classes and values of globals lie at depths below 0.
+*n - 1*. So recursion and cycles end, and no answer depends on the order in which things were asked. Where the depth
+runs out the answer is "unknown", and that is counted. Attributes of classes and values of globals lie below 0.
 
-Most units call nothing that lies too deep: their answer is the same at many depths, and computed once. A frame notes for
-which depths that holds, and on which questions about the project an answer rests (see :class:`Project`).
+Most units call nothing that lies too deep: their answer is the same at many depths, and computed once. A frame notes
+for which depths that holds, and on which questions about the project an answer rests (see :class:`Project`).
 """
 
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -31,13 +32,25 @@ T = TypeVar("T")
 DEPTH = 3  # levels of callees looked into
 _DEEPEST = -6  # below 0: levels of classes and globals whose attributes and values are looked into
 _ANY = 1_000_000
+_MOST_VALUES = 250_000  # values in facts that are kept: some 100 MB
+# A module of the project without parameters: it makes no parts, or is a loss (by name) whose parts have none.
+_MAKES_PARTS = re.compile(
+    rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*"
+    rb"(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)"
+)
+_WITHOUT_PARAMETERS = re.compile(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", re.IGNORECASE)
+_HAS_PARAMETERS = re.compile(
+    rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|"
+    rb"discriminator"
+)
 _FACTORY = re.compile(r"_*(?:make|build|create|get|load|new|init|from|construct|prepare|setup)(?:_|$)")
 _FACTORY_FLOOR = -3
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
 _DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
 _MAKES = re.compile(
-    rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)"
+    rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*"
+    rb"(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)"
 )
 
 
@@ -97,6 +110,8 @@ class World:
         self.knowledge = knowledge
         self.graph: dict[Node, tuple[set[Use], set[Node]]] = {}
         self._answers: dict[Node, list[_Answer[Any]]] = {}
+        self._recent: OrderedDict[Node, int] = OrderedDict()  # facts that are kept, and how many values each holds
+        self._weight = 0
         self._making: dict[Node, list[int]] = {}
         self._frame = _Frame()
         self.cut = 0
@@ -164,12 +179,37 @@ class World:
         return self._facts(path, unit, depth).value
 
     def _facts(self, path: str, unit: str, depth: int) -> _Answer[Facts | None]:
-        return self._at(("facts", path, unit), depth, lambda: self._run(path, unit, depth), None)
+        node = ("facts", path, unit)
+        found = self._at(node, depth, lambda: self._run(path, unit, depth), None)
+        if node in self._recent:
+            self._recent.move_to_end(node)
+        return found
 
     def _run(self, path: str, unit: str, depth: int) -> Facts | None:
         file = self.project.file(path)
         body = file.unit(unit) if file is not None else None
-        return None if body is None else Interp(self, path, unit, body, depth).run()
+        if body is None:
+            return None
+        facts = Interp(self, path, unit, body, depth).run()
+        node = ("facts", path, unit)
+        self._recent[node] = self._recent.get(node, 0) + len(facts.values)
+        self._weight += len(facts.values)
+        while self._weight > _MOST_VALUES and len(self._recent) > 1:
+            # They can be had again; what most ask for are the summaries, which stay.
+            oldest, weight = self._recent.popitem(last=False)
+            self._weight -= weight
+            self._answers.pop(oldest, None)
+        return facts
+
+    def _summarised(self, path: str, unit: str, depth: int) -> _Answer[Summary | None]:
+        node = ("summary", path, unit)
+
+        def find() -> Summary | None:
+            found = self._facts(path, unit, depth)
+            self._limit(found.low, found.high)
+            return found.value.summary if found.value is not None else None
+
+        return self._at(node, depth, find, None)
 
     def summary(self, symbol: Symbol, depth: int) -> Summary | None:
         """What a function does, for a caller whose own depth is ``depth + 1``."""
@@ -235,21 +275,10 @@ class World:
             ):
                 return False
         text = file.class_body(cls.name)
-        if re.search(
-            rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)",
-            text,
-        ):
-            name = cls.name.rpartition(".")[2]
-            return re.search(
-                r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", name, re.IGNORECASE
-            ) is not None and (
-                re.search(
-                    rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|discriminator",
-                    text,
-                )
-                is None
-            )
-        return True
+        if _MAKES_PARTS.search(text) is None:
+            return True
+        name = cls.name.rpartition(".")[2]
+        return _WITHOUT_PARAMETERS.search(name) is not None and _HAS_PARAMETERS.search(text) is None
 
     def is_a(self, cls: Symbol, kind: str) -> bool:
         for base in self.project.ancestors(cls):
@@ -493,10 +522,14 @@ class World:
             self.cut += 1
             self._limit(-_ANY, depth)
             return Val(name=symbol.name)
-        found = self._facts(symbol.path, MODULE, inner)
+        found = self._at(("globals", symbol.path), inner, lambda: self._find_globals(symbol.path, inner), {})
         self._below(found)
-        value = found.value.env.get(symbol.name) if found.value is not None else None
-        return _detached(value) if value is not None else Val(name=symbol.name)
+        return found.value.get(symbol.name) or Val(name=symbol.name)
+
+    def _find_globals(self, path: str, depth: int) -> dict[str, Val]:
+        found = self._facts(path, MODULE, depth)
+        self._limit(found.low, found.high)
+        return {k: _detached(v) for k, v in found.value.env.items()} if found.value is not None else {}
 
     def imports_any(self, path: str, roots: tuple[str, ...]) -> bool:
         file = self.project.file(path)

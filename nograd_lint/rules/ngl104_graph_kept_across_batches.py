@@ -72,4 +72,8 @@ RULE = Rule(code="NGL104", name="graph-kept-across-batches", severity=Severity.E
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:
-    return findings(unit, RULE.code, "{function} keeps outputs of {model} with their graph across batches: memory grows with every batch")
+    return findings(
+        unit,
+        RULE.code,
+        "{function} keeps outputs of {model} with their graph across batches: memory grows with every batch",
+    )

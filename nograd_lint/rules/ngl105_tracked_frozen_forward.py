@@ -84,7 +84,6 @@ RULE = Rule(
     name="tracked-frozen-forward",
     severity=Severity.WARNING,
     kind=Kind.GUARD,
-    default=False,
     fixable=True,
 )
 

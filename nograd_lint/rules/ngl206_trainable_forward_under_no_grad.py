@@ -97,7 +97,6 @@ Unsafe: the part is trained then, which takes memory and changes the results.
 An optimizer that gets the parameters of a model of unknown class is taken to be this model's.
 
 ## References
-- https://github.com/TinyLLaVA/TinyLLaVA_Factory
 """
 
 from __future__ import annotations
@@ -132,7 +131,6 @@ RULE = Rule(
     name="trainable-forward-under-no-grad",
     severity=Severity.ERROR,
     kind=Kind.TRAIN,
-    default=False,
     fixable=True,
 )
 

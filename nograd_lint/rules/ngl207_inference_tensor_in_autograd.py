@@ -77,7 +77,7 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL207", name="inference-tensor-in-autograd", severity=Severity.ERROR, default=False, fixable=True)
+RULE = Rule(code="NGL207", name="inference-tensor-in-autograd", severity=Severity.ERROR, fixable=True)
 
 # Losses that save their target for backward; ``l1_loss`` keeps only signs.
 _SAVING = re.compile(

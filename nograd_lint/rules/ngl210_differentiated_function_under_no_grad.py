@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from nograd_lint.project.index import Symbol
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL210", name="differentiated-function-under-no-grad", severity=Severity.ERROR, default=False)
+RULE = Rule(code="NGL210", name="differentiated-function-under-no-grad", severity=Severity.ERROR)
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL305", name="guard-not-inherited", severity=Severity.ERROR, default=False)
+RULE = Rule(code="NGL305", name="guard-not-inherited", severity=Severity.ERROR)
 
 _POOL_METHODS = frozenset(
     ("submit", "map", "apply", "apply_async", "map_async", "imap", "imap_unordered", "starmap", "starmap_async")

@@ -54,7 +54,7 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL306", name="guard-around-lazy-value", severity=Severity.ERROR, default=False)
+RULE = Rule(code="NGL306", name="guard-around-lazy-value", severity=Severity.ERROR)
 
 _LAZY_FUNCTIONS = ("map", "filter")
 
