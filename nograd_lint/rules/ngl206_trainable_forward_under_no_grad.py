@@ -97,6 +97,7 @@ Unsafe: the part is trained then, which takes memory and changes the results.
 An optimizer that gets the parameters of a model of unknown class is taken to be this model's.
 
 ## References
+- https://pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation
 """
 
 from __future__ import annotations
