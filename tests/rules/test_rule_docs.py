@@ -25,7 +25,7 @@ HEADINGS = [
     "Known problems",
     "References",
 ]
-FENCE = re.compile(r"^```python (error|fixed|ok)((?: [\w-]+=\S+)*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```python (error|fixed|ok)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"[ \t]*# (NGL\d{3})$")
 RULES = list(all_rules().values())
 CHECKED = [rule for rule in RULES if rule.check is not None]
@@ -36,7 +36,6 @@ class Block(NamedTuple):
     kind: str
     number: int
     source: str
-    options: dict[str, str]
 
     @property
     def plain(self) -> str:
@@ -54,8 +53,7 @@ class Block(NamedTuple):
 
 def blocks(rule: Rule) -> Iterator[Block]:
     for number, match in enumerate(FENCE.finditer(rule.doc)):
-        options = dict(option.split("=") for option in match[2].split())
-        yield Block(rule, match[1], number, match[3], options)
+        yield Block(rule, match[1], number, match[2])
 
 
 def cases(kind: str) -> list[object]:
@@ -67,8 +65,7 @@ def run(block: Block, tmp_path: Path) -> tuple[Diagnostic, ...]:
     path = tmp_path / "example.py"
     rules = {code: (rule.name, rule.default) for code, rule in all_rules().items()}
     resolver = Resolver(rules, isolated=True, selection=Selection(extend_select=(block.rule.code,)))
-    settings = Settings(target_torch=block.options.get("target-torch"))
-    engine = Engine(settings, tmp_path, resolver=resolver, use_cache=False)
+    engine = Engine(Settings(), tmp_path, resolver=resolver, use_cache=False)
     path.write_text(block.plain, encoding="utf-8")
     (result,) = engine.check([path], contents={path: block.plain.encode()})
     assert not result.problems
