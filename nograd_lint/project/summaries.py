@@ -220,9 +220,9 @@ class World:
         if depth < floor:
             self._limit(-_ANY, floor)
             return None
-        found = self._facts(symbol.path, symbol.name, depth)
+        found = self._summarised(symbol.path, symbol.name, depth)
         self._limit(max(found.low, floor) + 1, found.high + 1)
-        return found.value.summary if found.value is not None else None
+        return found.value
 
     def _below(self, found: _Answer[Any]) -> None:
         """An answer at ``min(depth, 0) - 1`` was used at ``depth``."""
