@@ -28,18 +28,12 @@ def hover(converter: Converter, uri: str, position: types.Position) -> types.Hov
 
 
 def markdown(checked: Checked, diagnostic: Diagnostic) -> str:
-    """A diagnostic with its rule's text."""
+    """What is to be said beside the message and the evidence, which the client has from the diagnostic."""
     rule = all_rules()[diagnostic.code]
     about = f"{diagnostic.severity.value} · {diagnostic.confidence.value} confidence"
-    lines = [
-        f"**[{diagnostic.code}]({rule_url(diagnostic.code)}) {diagnostic.name}** · {about}",
-        diagnostic.message,
-    ]
+    lines = [f"**[{diagnostic.code}]({rule_url(diagnostic.code)}) {diagnostic.name}** · {about}"]
     if diagnostic.fingerprint in checked.measured:
         lines.append(f"**measured:** {measured_line(checked.measured[diagnostic.fingerprint])}")
-    if diagnostic.evidence:
-        # Rows of a notebook's module mean nothing to a reader: related information leads to those places.
-        lines.append("\n".join(f"- {evidence.message}" for evidence in diagnostic.evidence))
     if (offered := checked.fix(diagnostic)) is not None:
         label = "fix" if offered[1] is Applicability.SAFE else "unsafe fix"
         lines.append(f"**{label}:** {offered[0].message}")
