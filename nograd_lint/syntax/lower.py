@@ -17,7 +17,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from nograd_lint.diagnostics import Position, Span
 from nograd_lint.syntax import ir
-from nograd_lint.syntax.text import WRAPPER, string, wrapped
+from nograd_lint.syntax.text import WRAPPER, string, too_deep, wrapped
 
 
 class UnparsableError(Exception):
@@ -69,6 +69,9 @@ def _spans(text: str) -> list[Span]:
 
 def _parse(text: str) -> tuple[cst.Module, int]:
     first = 0
+    deep = too_deep(text)
+    if deep is not None:
+        raise UnparsableError("too deeply nested", deep, 1)
     if wrapped(text):
         text = WRAPPER + text
         first = 1

@@ -14,11 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nograd_lint.syntax import ir
-from nograd_lint.syntax.text import WRAPPER, string, wrapped
+from nograd_lint.syntax.text import WRAPPER, string, too_deep, wrapped
+
+_LONG = 50_000  # characters; shorter than that, no nesting brings Python's parser down
 
 
 def quick(text: str) -> ir.Unit | None:
     """The facts of one unit, None where Python's parser can't give them."""
+    if len(text) > _LONG and too_deep(text) is not None:
+        return None
     inside = wrapped(text)
     try:
         with warnings.catch_warnings():
