@@ -63,8 +63,7 @@ def start(plan: dict[str, Any]) -> Any:
             torch.backends.cudnn.benchmark = False
         if plan.get("threads"):
             torch.set_num_threads(plan["threads"])
-        accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-        run.write("torch", version=str(torch.__version__), device=accelerator, python=sys.version.split()[0])
+        run.write("torch", version=str(torch.__version__))
 
     put_in_builtins(None)
     seeds: dict[str, Any] = {"torch": ready}
@@ -78,6 +77,7 @@ def start(plan: dict[str, Any]) -> Any:
         run.write_counters()
         if getattr(run, "probes", None) is not None:
             run.probes.train.write()
+            run.probes.tell_device()
         run.write("end", found=sorted(targets.found))
 
     atexit.register(end)  # first in, last out: after the program's own exit handlers

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 HALF = frozenset(("float16", "bfloat16", "half"))
 HALF_TOLERANCE = 1e-2
@@ -20,7 +19,8 @@ NOISE_FACTOR = 10  # how far beyond the noise a difference must be where nothing
 _MISSING = {"k": "missing"}
 
 
-class Comparison(msgspec.Struct):
+@dataclass
+class Comparison:
     """``state``: bit_identical, within_tolerance, within_noise, changed, or none (nothing to compare)."""
 
     state: str
@@ -59,7 +59,8 @@ def values_of(samples: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-class _Difference(msgspec.Struct):
+@dataclass
+class _Difference:
     identical: bool
     within: bool
     reproducible: bool
@@ -190,7 +191,8 @@ def lines_of(text: str) -> list[str]:
     return [_NOISE.sub("", line).strip("= \t") for line in text.splitlines()]
 
 
-class Output(msgspec.Struct):
+@dataclass
+class Output:
     """``same`` is None where the unchanged program does not print the same twice."""
 
     same: bool | None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 import nograd_lint
 from nograd_lint.confirm.judge import REFUTED, figures, growth, main_source
@@ -167,7 +166,7 @@ def _printed(runs: dict[str, RunResult]) -> list[dict[str, Any]]:
 
 
 def _metrics(metrics: list[Metric]) -> list[dict[str, Any]]:
-    return [{**msgspec.to_builtins(metric), "same": metric.same} for metric in metrics]
+    return [{**asdict(metric), "same": metric.same} for metric in metrics]
 
 
 def _train(train: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from nograd_lint.confirm.compare import Comparison, Output, compare, compare_output, values_of
-from nograd_lint.confirm.plan import Region
 from nograd_lint.confirm.results import RegionData, RunResult
-from nograd_lint.rules._base import Kind
+
+if TYPE_CHECKING:
+    from nograd_lint.confirm.plan import Region
 
 CONFIRMED, REFUTED, NOT_REACHED, ERROR = "confirmed", "refuted", "not_reached", "error"
 FAST_PATH = ("TransformerEncoder", "TransformerEncoderLayer", "MultiheadAttention")
 
 
-class Verdict(msgspec.Struct):
+@dataclass
+class Verdict:
     verdict: str
     reason: str | None
     why: str
-    outputs: Comparison = msgspec.field(default_factory=lambda: Comparison("none"))
-    stdout: Output = msgspec.field(default_factory=lambda: Output(None))
-    notes: list[str] = msgspec.field(default_factory=list)
+    outputs: Comparison = field(default_factory=lambda: Comparison("none"))
+    stdout: Output = field(default_factory=lambda: Output(None))
+    notes: list[str] = field(default_factory=list)
 
 
 def judge(
@@ -35,7 +36,7 @@ def judge(
     early = _unusable(region, a)
     if early is not None:
         return early
-    verdict = _training(region, a, b) if region.kind is Kind.TRAIN else _guard(region, a, b, again, tolerance, alone)
+    verdict = _training(region, a, b) if region.kind.value == "train" else _guard(region, a, b, again, tolerance, alone)
     verdict.notes.extend(_notes(a.region(region.id), a))
     return verdict
 

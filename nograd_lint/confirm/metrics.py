@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from nograd_lint.confirm.compare import lines_of
 
@@ -21,7 +20,8 @@ _NUMBERS_ONLY = re.compile(r"[\s\d.,;:%eE+\-\[\]()|]*\d[\s\d.,;:%eE+\-\[\]()|]*\
 LIMIT = 12
 
 
-class Metric(msgspec.Struct):
+@dataclass
+class Metric:
     name: str
     a: str
     b: str

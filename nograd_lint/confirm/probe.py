@@ -46,6 +46,7 @@ class Probes:
         self.timer = Timer(run, self.guard)
         self.timed = run.plan.get("time") is not None
         self.full = run.samples
+        self._device: str | None = None
 
     def probe(self, id: int, names: tuple[str, ...]) -> Any:  # noqa: A002
         region = self.run.regions[id]
@@ -66,6 +67,14 @@ class Probes:
                         probe.frame.returned.append(value)
                     break
         return value
+
+    def tell_device(self) -> None:
+        """Name the device that the program uses; one that it has not touched must be left alone."""
+        used = torch.cuda.is_available() and torch.cuda.is_initialized()
+        name = torch.cuda.get_device_name() if used else "cpu"
+        if name != self._device:
+            self._device = name
+            self.run.write("device", name=name)
 
     def stack(self) -> list[Probe]:
         try:
@@ -133,6 +142,7 @@ class Probe:
             recorder = probes.run.local.recorder
             recorder.close(self._frame, self._names, sys._getframe(1).f_locals, raised)
             self._frame = None
+            probes.tell_device()
             if not recorder.frames:
                 probes.run.local.recorder = None
                 probes.run.recording.release()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 
-
-class RegionData(msgspec.Struct):
+@dataclass
+class RegionData:
     """What one run tells about one region."""
 
     calls: int = 0
-    modes: dict[str, int] = msgspec.field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
     read: int = 0
     other_threads: int = 0
     compiled: bool = False
-    samples: list[dict[str, Any]] = msgspec.field(default_factory=list)  # sampled calls, in order
+    samples: list[dict[str, Any]] = field(default_factory=list)  # sampled calls, in order
     train: dict[str, Any] | None = None
-    pairs: list[tuple[float, float]] = msgspec.field(default_factory=list)
+    pairs: list[tuple[float, float]] = field(default_factory=list)
     unit: str = "cpu"
     estimate: dict[str, Any] | None = None
 
@@ -29,7 +29,8 @@ class RegionData(msgspec.Struct):
         return [sample for sample in self.samples if sample["full"]]
 
 
-class RunResult(msgspec.Struct):
+@dataclass
+class RunResult:
     """One run of the program."""
 
     name: str
@@ -37,8 +38,8 @@ class RunResult(msgspec.Struct):
     stopped: str | None = None  # timeout or memory: why we ended it
     seconds: float = 0.0
     max_rss: int = 0
-    left_over: list[str] = msgspec.field(default_factory=list)
-    written: list[str] = msgspec.field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
     stdout: str = ""
     stderr: str = ""
     started: bool = False
@@ -48,7 +49,7 @@ class RunResult(msgspec.Struct):
     torch: str | None = None
     device: str | None = None
     python: str | None = None
-    regions: dict[int, RegionData] = msgspec.field(default_factory=dict)
+    regions: dict[int, RegionData] = field(default_factory=dict)
 
     @property
     def crashed(self) -> bool:
@@ -77,7 +78,9 @@ def _add(result: RunResult, kind: str, entry: dict[str, Any]) -> None:
     if kind == "start":
         result.started, result.python = True, entry["python"]
     elif kind == "torch":
-        result.torch, result.device = entry["version"], entry["device"]
+        result.torch = entry["version"]
+    elif kind == "device":
+        result.device = entry["name"]
     elif kind == "exit":
         result.exit = entry["code"]
     elif kind == "exception":

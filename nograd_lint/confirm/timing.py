@@ -65,6 +65,10 @@ class Timer:
         timed.inside = region.id
         self._regions.append(timed)
 
+    def pairs(self, region: int) -> list[tuple[float, float]]:
+        """Seconds as is and guarded, of each pair of calls so far."""
+        return self._timed[region].pairs
+
     def leave(self, region: Any) -> None:
         timed = self._timed.get(region.id)
         if timed is None or timed not in self._regions:
