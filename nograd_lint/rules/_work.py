@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nograd_lint.analysis.facts import Forward, walk
+from nograd_lint.analysis.values import model_by_name
 from nograd_lint.rules._context import GUARDS, words_of
 from nograd_lint.rules._deferred import is_lazy
 from nograd_lint.syntax import ir
@@ -103,10 +104,12 @@ def _prepares(unit: UnitContext, call: ir.Call) -> bool:
 
 
 def works_on(unit: UnitContext, body: tuple[ir.Stmt, ...], outputs: frozenset[int]) -> bool:
-    """The statements take up the outputs of some forwards, which ran before, with their graph."""
+    """The statements take up the outputs of some forwards that ran before, with their graph, and run no model."""
     first, last = body[0].o, unit.end_of(body[-1].o)
     outputs = frozenset(o for o in outputs if not any(is_lazy(outer) for outer in unit.ancestors(o)))
     if not outputs or min(outputs) > last:
+        return False
+    if any(first <= call.o <= last and _may_run_model(unit, call) for call in unit.all(ir.Call)):
         return False
     values = unit.facts.values
     return any(
@@ -116,3 +119,16 @@ def works_on(unit: UnitContext, body: tuple[ir.Stmt, ...], outputs: frozenset[in
         and value.graph & outputs
         for name in unit.all(ir.Name)
     )
+
+
+def _may_run_model(unit: UnitContext, call: ir.Call) -> bool:
+    """Something on the way to what is called is a model, or is called like one."""
+    expr: ir.Expr = call.func
+    while isinstance(expr, (ir.Attr, ir.Sub)):
+        expr = expr.value
+        value = unit.facts.values.get(expr.o)
+        if value is not None and value.model and value.kind != "self":
+            return True
+        if isinstance(expr, ir.Attr) and model_by_name(expr.attr):
+            return True
+    return False
