@@ -37,6 +37,7 @@ from nograd_lint.settings import Selection, Settings
 from nograd_lint.source.files import load
 from nograd_lint.syntax.lower import UnparsableError, lower, spans
 from nograd_lint.syntax.outline import module_text, outline, unit_text
+from nograd_lint.syntax.quick import quick
 
 DATA = Path(os.environ.get("NOGRAD_LINT_BENCHMARK_DATA") or Path(__file__).resolve().parent / "data")
 SPLICED = """\
@@ -77,11 +78,13 @@ class Tally:
     unparsable: int = 0
     diagnostics: int = 0
     crashes: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)  # Python's parser and libcst see different facts
 
     def __str__(self) -> str:
         return (
             f"{self.files} files, {self.units} units, {self.unparsable} files with NGL902, "
-            f"{self.diagnostics} diagnostics, {len(self.crashes)} crashes"
+            f"{self.diagnostics} diagnostics, {len(self.crashes)} crashes, "
+            f"{len(self.differences)} units in which the two parsers differ"
         )
 
 
@@ -131,7 +134,8 @@ def stress(paths: Sequence[Path], root: Path, contents: Mapping[Path, bytes] | N
         for text in _texts(source.analysis):
             tally.units += 1
             try:
-                _positions(text)
+                if not _agree(text):
+                    tally.differences.append(f"{path.name}: the parsers differ: {text[:60]!r}")
             except Exception as error:
                 tally.crashes.append(f"{path.name}: positions: {type(error).__name__}: {error}: {text[:60]!r}")
     return tally
@@ -143,13 +147,16 @@ def _texts(data: bytes) -> Iterator[str]:
     yield from (unit_text(data, d) for d in found.definitions if d.kind == "function")
 
 
-def _positions(text: str) -> None:
+def _agree(text: str) -> bool:
+    """Whether the two parsers see the same facts where both see any; places have to lie inside the text."""
+    fast = quick(text)
     try:
-        lower(text)
+        judged = lower(text)
     except UnparsableError:
-        return
+        return True
     last = text.count("\n") + 1
-    assert all(1 <= span.start.row <= span.end.row <= last for span in spans(text))
+    assert all(1 <= span.start.row <= span.end.row <= last for span in spans(text)), "places outside the text"
+    return fast is None or fast == judged
 
 
 # --- CPython's tests --------------------------------------------------------------------------------------------------
@@ -346,6 +353,7 @@ def _add(total: Tally, one: Tally) -> None:
     total.unparsable += one.unparsable
     total.diagnostics += one.diagnostics
     total.crashes += one.crashes
+    total.differences += one.differences
 
 
 RUNS: Mapping[str, Callable[[argparse.Namespace], Tally | Survival]] = {
@@ -369,8 +377,11 @@ def main() -> int:
         started = time.perf_counter()
         outcome = RUNS[name](arguments)
         print(f"{name}: {outcome} ({time.perf_counter() - started:.0f} s)", flush=True)
-        failed |= isinstance(outcome, Tally) and bool(outcome.crashes)
-        lines = outcome.crashes if isinstance(outcome, Tally) else outcome.lost if arguments.verbose else []
+        if isinstance(outcome, Tally):
+            lines = [*outcome.crashes, *outcome.differences]
+            failed |= bool(lines)
+        else:
+            lines = outcome.lost if arguments.verbose else []
         for line in lines:
             print(f"  {line}")
     return int(failed)

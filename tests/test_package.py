@@ -124,7 +124,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: dict[str, bytes]) -> No
     assert "nograd_lint/knowledge/torch.toml" in shipped
     assert {
         f"nograd_lint/rules/{code.lower()}_{rule.name.replace('-', '_')}.py" for code, rule in all_rules().items()
-    } <= (shipped)
+    } <= shipped
 
 
 def test_wheel_declares_its_entry_points_and_licence(wheel: dict[str, bytes]) -> None:
