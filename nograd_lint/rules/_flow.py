@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nograd_lint.analysis.facts import walk
 from nograd_lint.project.index import bound_name
 from nograd_lint.syntax import ir
 
@@ -139,7 +138,7 @@ def _effect(stmt: ir.Stmt, name: str, found: list[Definition]) -> bool:
         expr = stmt.test if isinstance(stmt, (ir.If, ir.While)) else stmt.value
         found.extend(
             Definition(stmt.o, "assign", node.value)
-            for node in (walk(expr) if expr is not None else ())
+            for node in (ir.walk(expr) if expr is not None else ())
             if isinstance(node, ir.Walrus) and ir.dotted(node.target) == name
         )
     return False

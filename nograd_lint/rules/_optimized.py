@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nograd_lint.analysis.facts import walk
 from nograd_lint.project.index import Symbol
 from nograd_lint.rules._base import Note
 from nograd_lint.syntax import ir
@@ -77,7 +76,7 @@ def optimizers(unit: UnitContext) -> Iterator[tuple[ir.Call, ir.Expr]]:
         known = name is not None and unit.world.knowledge.is_optimizer(name)
         if not known and not (symbol is not None and symbol.kind == "class" and unit.world.is_a(symbol, "optimizer")):
             continue
-        for node in walk((*call.args, *(v for _, v in call.keywords))):
+        for node in ir.walk((*call.args, *(v for _, v in call.keywords))):
             if isinstance(node, ir.Call) and isinstance(node.func, ir.Attr):
                 if node.func.attr in ("parameters", "named_parameters"):
                     yield call, node.func.value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nograd_lint.analysis.facts import Switch, walk
+from nograd_lint.analysis.facts import Switch
 from nograd_lint.analysis.values import guard_by_name, words
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE
@@ -76,7 +76,7 @@ def _undone(unit: UnitContext, switch: Switch, stmt: ir.Node) -> bool:
 
 
 def _switches_in(unit: UnitContext, stmts: tuple[ir.Stmt, ...]) -> bool:
-    return any(node.o in unit.facts.switches for node in walk(stmts))
+    return any(node.o in unit.facts.switches for node in ir.walk(stmts))
 
 
 def _has_counterpart(unit: UnitContext) -> bool:
@@ -185,7 +185,7 @@ def _public_name(unit: UnitContext) -> str | None:
 
 def _under_main(unit: UnitContext, node: int) -> bool:
     for outer in unit.ancestors(node):
-        if isinstance(outer, ir.If) and any(isinstance(n, ir.Name) and n.id == "__name__" for n in walk(outer.test)):
+        if isinstance(outer, ir.If) and any(isinstance(n, ir.Name) and n.id == "__name__" for n in ir.walk(outer.test)):
             return True
     return False
 

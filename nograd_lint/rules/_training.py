@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nograd_lint.analysis.facts import Backward, walk
+from nograd_lint.analysis.facts import Backward
 from nograd_lint.analysis.values import Mode
 from nograd_lint.diagnostics import Applicability
 from nograd_lint.project.index import MODULE, Symbol
@@ -63,7 +63,7 @@ def asks_for_graph(unit: UnitContext, node: int) -> bool:
 
 
 def _mentions(test: ir.Expr, names: frozenset[str]) -> bool:
-    for node in walk(test):
+    for node in ir.walk(test):
         if isinstance(node, ir.Attr) and node.attr in names:
             return True
         if isinstance(node, ir.Name) and node.id in names:
@@ -220,7 +220,7 @@ def always(unit: UnitContext, node: int) -> bool:
         other = outer.orelse if in_body else outer.body
         if _mentions(outer.test, _GRAPH_TEST):
             return False
-        if not any(isinstance(n, ir.Call) and _last(n.func) in ("backward", "step") for n in walk(other)):
+        if not any(isinstance(n, ir.Call) and _last(n.func) in ("backward", "step") for n in ir.walk(other)):
             if _is_flag(outer.test):
                 return False
     current = unit.parent_statement.get(node)
@@ -236,12 +236,12 @@ def always(unit: UnitContext, node: int) -> bool:
 
 def _is_flag(test: ir.Expr) -> bool:
     """A test on something that the caller or the object decides; one on values at hand is none."""
-    for node in walk(test):
+    for node in ir.walk(test):
         if isinstance(node, ir.Attr) and (_FLAG.search(node.attr) or ir.dotted(node.value) == "self"):
             return True
         if isinstance(node, ir.Name) and _FLAG.search(node.id):
             return True
-    return not any(isinstance(node, ir.Call | ir.Bin | ir.Compare) for node in walk(test))
+    return not any(isinstance(node, ir.Call | ir.Bin | ir.Compare) for node in ir.walk(test))
 
 
 def _leaves(stmt: ir.If) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nograd_lint.analysis.facts import Forward, walk
+from nograd_lint.analysis.facts import Forward
 from nograd_lint.analysis.values import model_by_name
 from nograd_lint.rules._context import GUARDS, words_of
 from nograd_lint.rules._deferred import is_lazy
@@ -81,7 +81,7 @@ def only_prepares(unit: UnitContext, body: tuple[ir.Stmt, ...]) -> bool:
     """The statements load, move and announce things, and compute nothing from parameters."""
     first, last = body[0].o, unit.end_of(body[-1].o)
     work = (ir.Bin, ir.Aug, ir.Yield, ir.Await)
-    if any(isinstance(node, work) for node in walk(body)):
+    if any(isinstance(node, work) for node in ir.walk(body)):
         return False
     calls = [c for c in unit.all(ir.Call) if first <= c.o <= last]
     return bool(calls) and all(_prepares(unit, call) for call in calls)

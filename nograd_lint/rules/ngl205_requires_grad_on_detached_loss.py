@@ -166,7 +166,6 @@ def _fix(unit: UnitContext, found: Hidden) -> FixPlan | None:
 
 def _refers_to_itself(stmt: ir.Assign) -> bool:
     """``loss = Variable(loss, ...)``: without the line, the name still has its value."""
-    from nograd_lint.analysis.facts import walk
 
     names = {ir.dotted(target) for target in stmt.targets}
-    return any(isinstance(n, ir.Name) and n.id in names for n in walk(stmt.value))
+    return any(isinstance(n, ir.Name) and n.id in names for n in ir.walk(stmt.value))

@@ -54,7 +54,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nograd_lint.analysis.facts import Guard, walk
+from nograd_lint.analysis.facts import Guard
 from nograd_lint.analysis.tracked import Tracked, tracked
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.rules._base import Finding, FixPlan, Kind, MoveGuard, Rule
@@ -110,17 +110,19 @@ def _misses(unit: UnitContext, stmt: ir.With, guard: Guard, found: Tracked) -> b
 
 def _is_used(unit: UnitContext, stmt: ir.With, found: Tracked) -> bool:
     """The forward uses something that the block gets ready: its model or its input."""
-    names = {name for node in walk(stmt.body) if isinstance(node, ir.Assign) for name in map(ir.dotted, node.targets)}
+    names = {
+        name for node in ir.walk(stmt.body) if isinstance(node, ir.Assign) for name in map(ir.dotted, node.targets)
+    }
     names |= {
         ir.dotted(node.func.value)
-        for node in walk(stmt.body)
+        for node in ir.walk(stmt.body)
         if isinstance(node, ir.Call)
         and isinstance(node.func, ir.Attr)
         and node.func.attr in ("eval", "train", "load_state_dict")
     }
     names -= {None}
     forward = unit.by_ordinal[found.forwards[0]]
-    return any(isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) in names for n in walk(forward))
+    return any(isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) in names for n in ir.walk(forward))
 
 
 def _fix(unit: UnitContext, stmt: ir.With, guard: Guard, found: Tracked) -> FixPlan | None:

@@ -75,7 +75,6 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nograd_lint.analysis.facts import walk
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.rules._base import Finding, FixPlan, Replace, Rule
 from nograd_lint.rules._flow import conditions, reaching
@@ -151,7 +150,7 @@ def _is_parameter(unit: UnitContext, expr: ir.Expr) -> bool:
         isinstance(node, ir.Attr) and node.attr in ("parameters", "named_parameters")
         for definition in reaching(unit, name, expr.o).definitions
         if definition.value is not None
-        for node in walk(definition.value)
+        for node in ir.walk(definition.value)
     )
 
 
@@ -167,7 +166,7 @@ def _is_tested(unit: UnitContext, stmt: ir.Assign) -> bool:
     return any(
         isinstance(node, (ir.Name, ir.Attr)) and (ir.dotted(node) or "").rpartition(".")[2] in _TENSORS
         for outer, _ in conditions(unit, stmt.o)
-        for node in walk(outer.test)
+        for node in ir.walk(outer.test)
     )
 
 

@@ -52,7 +52,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nograd_lint.analysis.facts import walk
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.rules._base import Finding, FixPlan, Replace, Rule
 from nograd_lint.rules._flow import reaching
@@ -93,10 +92,10 @@ def check(unit: UnitContext) -> Iterator[Finding]:
 def _only_numbers(unit: UnitContext, root: ir.Def) -> bool:
     """Nothing but numbers is returned, and nothing is stored where it outlives the function."""
     params = {p.name for p in root.params}
-    for node in walk(root.body):
+    for node in ir.walk(root.body):
         if isinstance(node, (ir.Assign, ir.Aug)):
             targets = node.targets if isinstance(node, ir.Assign) else (node.target,)
-            if any(isinstance(n, (ir.Attr, ir.Sub)) and not _is_local(n, params) for t in targets for n in walk(t)):
+            if any(isinstance(n, (ir.Attr, ir.Sub)) and not _is_local(n, params) for t in targets for n in ir.walk(t)):
                 return False
         elif isinstance(node, ir.Call) and isinstance(node.func, ir.Attr) and node.func.attr in _STORING:
             if not _is_local(node.func.value, params):
