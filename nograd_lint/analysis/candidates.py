@@ -24,7 +24,7 @@ _DETACHING = re.compile(rb"\.(?:item|argmax|detach|tolist|numpy)\(|\bargmax\(|to
 _WEAK = re.compile(
     rb"\.item\(\)|\.argmax\(|torch\.max\(|\.detach\(\)|\.numpy\(\)|\.tolist\(\)|\.max\(|\.topk\(|argmax\(|"
     rb"\.cpu\(\)|metric|"
-    rb"accuracy|\.data\b|\bfloat\(|\bprint\(|\b\w*(?:model|net|network|module|encoder|policy)\("
+    rb"accuracy|\.data\b|\bfloat\(|\bprint\(|\b\w*(?:model|net|network|module|encoder|policy|self)\("
 )
 
 
@@ -50,7 +50,8 @@ def candidates(file: File) -> list[str]:
     for start, end, name in units:
         if name in chosen:
             continue
-        words = _WEAK if evaluation_by_name(name.partition("#")[0]) else _DETACHING
+        plain = name.partition("#")[0]
+        words = _WEAK if evaluation_by_name(plain) or plain.endswith(".__call__") else _DETACHING
         if words.search(data, start, end):
             chosen.add(name)
     return [name for _, _, name in units if name in chosen] + ([MODULE] if MODULE in chosen else [])

@@ -202,7 +202,7 @@ _EVAL_FUNCTION = frozenset(
     "predictions predictor demo sample sampling visualize visualise visualization visualisation plot embed embeddings "
     "transcribe translate score scores accuracy metrics metric benchmark export profile summary summarize perplexity "
     "reconstruct synthesize generate render caption representation representations latent latents posterior likelihood "
-    "statistics query retrieve search answer answers classify run".split()
+    "statistics shape query retrieve search answer answers classify run".split()
 )
 _SURE_EVAL_FUNCTION = frozenset(
     "val valid validation validate test testing eval evaluate evaluation infer inference predict "

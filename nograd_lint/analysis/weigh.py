@@ -180,7 +180,8 @@ class _Case:
     def confidence(self) -> Confidence:
         if self.points >= 5:
             return Confidence.HIGH
-        return Confidence.MEDIUM if self.points >= 3 else Confidence.LOW
+        answers = self.escapes and self.by_name == 2 and self._answers
+        return Confidence.MEDIUM if self.points >= 3 or answers else Confidence.LOW
 
     @property
     def ceilings(self) -> list[Confidence]:
@@ -196,7 +197,10 @@ class _Case:
             forward.level == 1 and not self.hooked and not (self.points >= 3 and set(_TENSOR_USE) & set(sinks)),
             forward.indirect and not self._surely_tensor,
             # A helper runs it; that its caller evaluates, something must say.
-            forward.target is not None and not self.strong and not self.by_name,
+            forward.target is not None
+            and not self.strong
+            and not self.by_name
+            and not {"item", "detach", "argmax", "moved"} & set(sinks),
             forward.level < 3 and not self._mentions_torch,
             # A module that runs its parts: whether that is evaluation, only its callers know.
             facts.is_module_class and not self.strong and forward.name.startswith(("self.", "super()")),
