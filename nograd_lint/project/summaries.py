@@ -522,7 +522,8 @@ class World:
             self.cut += 1
             self._limit(-_ANY, depth)
             return Val(name=symbol.name)
-        found = self._at(("globals", symbol.path), inner, lambda: self._find_globals(symbol.path, inner), {})
+        nothing: dict[str, Val] = {}
+        found = self._at(("globals", symbol.path), inner, lambda: self._find_globals(symbol.path, inner), nothing)
         self._below(found)
         return found.value.get(symbol.name) or Val(name=symbol.name)
 

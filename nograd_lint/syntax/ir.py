@@ -23,16 +23,16 @@ class Node(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
 # --- expressions ------------------------------------------------------------------------------------------------------
 
 
-class Name(Node):
+class Name(Node, frozen=True):
     id: str
 
 
-class Attr(Node):
+class Attr(Node, frozen=True):
     value: Expr
     attr: str
 
 
-class Call(Node):
+class Call(Node, frozen=True):
     func: Expr
     args: tuple[Expr, ...]
     keywords: tuple[tuple[str, Expr], ...]  # a name of "" stands for **value
@@ -41,45 +41,45 @@ class Call(Node):
         return next((v for k, v in self.keywords if k == name), None)
 
 
-class Const(Node):
+class Const(Node, frozen=True):
     """A literal; ``kind`` is none, bool, int, float, complex, str, bytes or ellipsis. Long strings are cut."""
 
     kind: str
     value: bool | int | float | str | None
 
 
-class Sub(Node):
+class Sub(Node, frozen=True):
     value: Expr
     index: tuple[Expr, ...]
 
 
-class Slice(Node):
+class Slice(Node, frozen=True):
     parts: tuple[Expr | None, ...]
 
 
-class Bin(Node):
+class Bin(Node, frozen=True):
     op: str
     left: Expr
     right: Expr
 
 
-class Bool(Node):
+class Bool(Node, frozen=True):
     op: str  # and, or
     values: tuple[Expr, ...]
 
 
-class Unary(Node):
+class Unary(Node, frozen=True):
     op: str
     operand: Expr
 
 
-class Compare(Node):
+class Compare(Node, frozen=True):
     left: Expr
     ops: tuple[str, ...]
     rights: tuple[Expr, ...]
 
 
-class IfExp(Node):
+class IfExp(Node, frozen=True):
     test: Expr
     body: Expr
     orelse: Expr
@@ -92,7 +92,7 @@ class Param(msgspec.Struct, frozen=True, array_like=True, gc=False):
     default: Expr | None
 
 
-class Lambda(Node):
+class Lambda(Node, frozen=True):
     params: tuple[Param, ...]
     body: Expr
 
@@ -104,7 +104,7 @@ class CompFor(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_async: bool
 
 
-class Comp(Node):
+class Comp(Node, frozen=True):
     """``kind`` is list, set, dict or generator; a dict has key ``elt`` and ``value``."""
 
     kind: str
@@ -113,35 +113,35 @@ class Comp(Node):
     generators: tuple[CompFor, ...]
 
 
-class Seq(Node):
+class Seq(Node, frozen=True):
     kind: str  # tuple, list, set
     items: tuple[Expr, ...]
 
 
-class Dict(Node):
+class Dict(Node, frozen=True):
     keys: tuple[Expr | None, ...]  # None stands for **value
     values: tuple[Expr, ...]
 
 
-class Star(Node):
+class Star(Node, frozen=True):
     value: Expr
 
 
-class Await(Node):
+class Await(Node, frozen=True):
     value: Expr
 
 
-class Yield(Node):
+class Yield(Node, frozen=True):
     value: Expr | None
     is_from: bool
 
 
-class Walrus(Node):
+class Walrus(Node, frozen=True):
     target: Expr
     value: Expr
 
 
-class FStr(Node):
+class FStr(Node, frozen=True):
     values: tuple[Expr, ...]
 
 
@@ -154,7 +154,7 @@ Expr: TypeAlias = Union[  # noqa: UP007  (a forward reference can't be used with
 # --- statements -------------------------------------------------------------------------------------------------------
 
 
-class Assign(Node):
+class Assign(Node, frozen=True):
     """``a = b = value``; with an annotation one target, and ``value`` may be None."""
 
     targets: tuple[Expr, ...]
@@ -162,27 +162,27 @@ class Assign(Node):
     annotation: Expr | None = None
 
 
-class Aug(Node):
+class Aug(Node, frozen=True):
     target: Expr
     op: str  # "+", "-", …
     value: Expr
 
 
-class ExprStmt(Node):
+class ExprStmt(Node, frozen=True):
     value: Expr
 
 
-class Return(Node):
+class Return(Node, frozen=True):
     value: Expr | None
 
 
-class If(Node):
+class If(Node, frozen=True):
     test: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
 
 
-class For(Node):
+class For(Node, frozen=True):
     target: Expr
     iter: Expr
     body: tuple[Stmt, ...]
@@ -190,7 +190,7 @@ class For(Node):
     is_async: bool
 
 
-class While(Node):
+class While(Node, frozen=True):
     test: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
@@ -201,7 +201,7 @@ class WithItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     target: Expr | None
 
 
-class With(Node):
+class With(Node, frozen=True):
     items: tuple[WithItem, ...]
     body: tuple[Stmt, ...]
     is_async: bool
@@ -213,14 +213,14 @@ class Handler(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: tuple[Stmt, ...]
 
 
-class Try(Node):
+class Try(Node, frozen=True):
     body: tuple[Stmt, ...]
     handlers: tuple[Handler, ...]
     orelse: tuple[Stmt, ...]
     final: tuple[Stmt, ...]
 
 
-class Def(Node):
+class Def(Node, frozen=True):
     """A function; in a module unit its body is empty, for functions are units of their own."""
 
     name: str
@@ -232,7 +232,7 @@ class Def(Node):
     returns: Expr | None
 
 
-class Class(Node):
+class Class(Node, frozen=True):
     name: str
     bases: tuple[Expr, ...]
     keywords: tuple[tuple[str, Expr], ...]
@@ -240,7 +240,7 @@ class Class(Node):
     decorators: tuple[Expr, ...]
 
 
-class Simple(Node):
+class Simple(Node, frozen=True):
     """``raise``, ``assert``, ``del``, ``pass``, ``break`` or ``continue``."""
 
     kind: str
@@ -256,11 +256,11 @@ class Alias(msgspec.Struct, frozen=True, array_like=True, gc=False):
     level: int
 
 
-class Import(Node):
+class Import(Node, frozen=True):
     names: tuple[Alias, ...]
 
 
-class ScopeStmt(Node):
+class ScopeStmt(Node, frozen=True):
     kind: str  # global, nonlocal
     names: tuple[str, ...]
 
@@ -271,7 +271,7 @@ class Case(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: tuple[Stmt, ...]
 
 
-class Match(Node):
+class Match(Node, frozen=True):
     subject: Expr
     cases: tuple[Case, ...]
 

@@ -93,6 +93,8 @@ _OPERATORS = {
     "GreaterThanEqual": ">=", "In": "in", "NotIn": "not in", "Is": "is", "IsNot": "is not",
 }  # fmt: skip
 
+_COMPREHENSIONS: dict[type, str] = {cst.ListComp: "list", cst.SetComp: "set", cst.DictComp: "dict"}
+
 
 def _operator(node: cst.CSTNode) -> str:
     name = type(node).__name__
@@ -433,7 +435,7 @@ class _Visitor:
 
     def _comp(self, node: Any) -> ir.Expr:
         o = self._new(node)
-        kind = {cst.ListComp: "list", cst.SetComp: "set", cst.DictComp: "dict"}.get(type(node), "generator")
+        kind = _COMPREHENSIONS.get(type(node), "generator")
         generators: list[ir.CompFor] = []
         current: cst.CompFor | None = node.for_in
         while current is not None:
@@ -525,8 +527,9 @@ def _captures(node: Any, names: list[str]) -> None:
         _captures(child, names)
 
 
-_Visit = Callable[[_Visitor, Any], Any]
-_SMALL: dict[type, _Visit] = {
+_Expression = Callable[[_Visitor, Any], ir.Expr]
+_Statement = Callable[[_Visitor, Any], ir.Stmt]
+_SMALL: dict[type, _Statement] = {
     cst.Expr: _Visitor._expr_stmt,
     cst.Assign: _Visitor._assign,
     cst.AnnAssign: _Visitor._ann_assign,
@@ -544,7 +547,7 @@ _SMALL: dict[type, _Visit] = {
     cst.Nonlocal: _Visitor._scope,
     cst.TypeAlias: _Visitor._type_alias,
 }
-_COMPOUND: dict[type, _Visit] = {
+_COMPOUND: dict[type, _Statement] = {
     cst.If: _Visitor._if,
     cst.For: _Visitor._for,
     cst.While: _Visitor._while,
@@ -555,7 +558,7 @@ _COMPOUND: dict[type, _Visit] = {
     cst.ClassDef: _Visitor._class,
     cst.Match: _Visitor._match,
 }
-_EXPRESSIONS: dict[type, _Visit] = {
+_EXPRESSIONS: dict[type, _Expression] = {
     cst.Name: _Visitor._name,
     cst.Attribute: _Visitor._attr,
     cst.Call: _Visitor._call,

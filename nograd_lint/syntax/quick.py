@@ -352,8 +352,9 @@ def _captures(node: ast.AST, names: list[str]) -> None:
         _captures(child, names)
 
 
-_Visit = Callable[[_Visitor, Any], Any]
-_STATEMENTS: dict[type, _Visit] = {
+_Expression = Callable[[_Visitor, Any], ir.Expr]
+_Statement = Callable[[_Visitor, Any], ir.Stmt]
+_STATEMENTS: dict[type, _Statement] = {
     ast.Expr: _Visitor._expr_stmt,
     ast.Assign: _Visitor._assign,
     ast.AnnAssign: _Visitor._ann_assign,
@@ -384,7 +385,7 @@ _STATEMENTS: dict[type, _Visit] = {
 for _name, _visit in (("TryStar", _Visitor._try), ("TypeAlias", _Visitor._type_alias)):
     if hasattr(ast, _name):  # since Python 3.11 and 3.12
         _STATEMENTS[getattr(ast, _name)] = _visit
-_EXPRESSIONS: dict[type, _Visit] = {
+_EXPRESSIONS: dict[type, _Expression] = {
     ast.Name: _Visitor._name,
     ast.Attribute: _Visitor._attr,
     ast.Call: _Visitor._call,
