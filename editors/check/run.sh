@@ -40,11 +40,11 @@ cat >state/user/User/settings.json <<JSON
 JSON
 export XDG_DATA_HOME="$work/state/data" XDG_CONFIG_HOME="$work/state/config"
 code=(node server/node_modules/code-server/out/node/entry.js --config state/code.yaml --user-data-dir state/user --extensions-dir state/extensions)
-"${code[@]}" --install-extension nograd-lint.vsix >/dev/null
+"${code[@]}" --install-extension nograd-lint.vsix >extension.log 2>&1
 setsid env -u VSCODE_IPC_HOOK_CLI "${code[@]}" --auth none --bind-addr 127.0.0.1:8932 --disable-telemetry --disable-update-check --disable-workspace-trust demo >code.log 2>&1 &
 pids+=($!)
 ready http://127.0.0.1:8932/healthz
-node drive/vscode.mjs "http://127.0.0.1:8932/?folder=$work/demo" "$shots"
+node drive/vscode.mjs "http://127.0.0.1:8932/?folder=$work/demo" "$shots" || failed=1
 
 # --- JupyterLab, with nothing configured ------------------------------------------------------------------------------
 export JUPYTER_CONFIG_DIR=$work/state/jc JUPYTER_DATA_DIR=$work/state/jd JUPYTER_RUNTIME_DIR=$work/state/jr
@@ -52,4 +52,5 @@ export JUPYTERLAB_SETTINGS_DIR=$work/state/js JUPYTERLAB_WORKSPACES_DIR=$work/st
 (cd demo && exec setsid "$work/lab/bin/jupyter" lab --no-browser --allow-root --ip 127.0.0.1 --port 8941 --ServerApp.token= --ServerApp.password=) >lab.log 2>&1 &
 pids+=($!)
 ready http://127.0.0.1:8941/api
-node drive/jupyterlab.mjs http://127.0.0.1:8941/lab/tree/analysis.ipynb "$shots"
+node drive/jupyterlab.mjs http://127.0.0.1:8941/lab/tree/analysis.ipynb "$shots" || failed=1
+exit "${failed:-0}"

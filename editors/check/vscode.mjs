@@ -53,10 +53,11 @@ await check(shots, async (page, shot) => {
   await shot('vscode-fixed');
 
   await open('analysis.ipynb');
-  await page.waitForSelector('.notebookOverlay .cell-list-container .monaco-list-row', { timeout: 60000 });
+  await page.waitForSelector('.notebookOverlay .cell-list-container .monaco-list-row', { state: 'attached', timeout: 60000 });
+  await page.waitForTimeout(2000);
   await page.mouse.move(700, 300);
   await page.mouse.wheel(0, 500);
-  await page.waitForSelector('.notebookOverlay .squiggly-error', { timeout: 60000 });
+  await page.waitForSelector('.notebookOverlay .squiggly-error', { state: 'attached', timeout: 60000 });
   await page.waitForTimeout(1000);
   expect('cells are underlined', (await page.locator('.notebookOverlay .squiggly-error').count()) > 0);
   const cells = await page.locator('.markers-panel .monaco-list-row').allInnerTexts();
