@@ -17,7 +17,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from nograd_lint.diagnostics import Position, Span
 from nograd_lint.syntax import ir
-from nograd_lint.syntax.text import WRAPPER, string, too_deep, wrapped
+from nograd_lint.syntax.text import WRAPPER, identifier, string, too_deep, wrapped
 
 
 class UnparsableError(Exception):
@@ -194,7 +194,9 @@ class _Visitor:
         return ir.Import(o, tuple(ir.Alias(module, _dotted(a.name), _asname(a), level) for a in node.names))
 
     def _scope(self, node: cst.Global | cst.Nonlocal) -> ir.Stmt:
-        return ir.ScopeStmt(self._new(node), type(node).__name__.lower(), tuple(n.name.value for n in node.names))
+        return ir.ScopeStmt(
+            self._new(node), type(node).__name__.lower(), tuple(identifier(n.name.value) for n in node.names)
+        )
 
     def _type_alias(self, node: cst.TypeAlias) -> ir.Stmt:
         return ir.Simple(self._new(node), "pass", ())
@@ -240,7 +242,9 @@ class _Visitor:
         handlers = []
         for handler in node.handlers:
             kind = self.opt(handler.type)
-            name = handler.name.name.value if handler.name and isinstance(handler.name.name, cst.Name) else ""
+            name = (
+                identifier(handler.name.name.value) if handler.name and isinstance(handler.name.name, cst.Name) else ""
+            )
             handlers.append(ir.Handler(kind, name, self.block(handler.body)))
         orelse = self._orelse(node)
         final = self.block(node.finalbody.body) if node.finalbody is not None else ()
@@ -255,15 +259,22 @@ class _Visitor:
         body = self.block(node.body)
         is_generator = self._yields.pop()
         return ir.Def(
-            o, node.name.value, params, body, decorators, node.asynchronous is not None, is_generator, returns
+            o,
+            identifier(node.name.value),
+            params,
+            body,
+            decorators,
+            node.asynchronous is not None,
+            is_generator,
+            returns,
         )
 
     def _class(self, node: cst.ClassDef) -> ir.Stmt:
         o = self._new(node)
         decorators = tuple(self.expr(d.decorator) for d in node.decorators)
         bases = tuple(self.expr(a.value) for a in node.bases)
-        keywords = tuple((a.keyword.value if a.keyword else "", self.expr(a.value)) for a in node.keywords)
-        return ir.Class(o, node.name.value, bases, keywords, self.block(node.body), decorators)
+        keywords = tuple((identifier(a.keyword.value) if a.keyword else "", self.expr(a.value)) for a in node.keywords)
+        return ir.Class(o, identifier(node.name.value), bases, keywords, self.block(node.body), decorators)
 
     def _match(self, node: cst.Match) -> ir.Stmt:
         o = self._new(node)
@@ -287,7 +298,7 @@ class _Visitor:
 
     def _param(self, node: cst.Param, kind: str) -> ir.Param:
         annotation = self.expr(node.annotation.annotation) if node.annotation is not None else None
-        return ir.Param(node.name.value, kind, annotation, self.opt(node.default))
+        return ir.Param(identifier(node.name.value), kind, annotation, self.opt(node.default))
 
     # --- expressions --------------------------------------------------------------------------------------------------
 
@@ -304,11 +315,11 @@ class _Visitor:
             return ir.Const(o, "none", None)
         if value == "True" or value == "False":
             return ir.Const(o, "bool", value == "True")
-        return ir.Name(o, value)
+        return ir.Name(o, identifier(value))
 
     def _attr(self, node: cst.Attribute) -> ir.Expr:
         o = self._new(node)
-        return ir.Attr(o, self.expr(node.value), node.attr.value)
+        return ir.Attr(o, self.expr(node.value), identifier(node.attr.value))
 
     def _call(self, node: cst.Call) -> ir.Expr:
         o = self._new(node)
@@ -317,7 +328,7 @@ class _Visitor:
         keywords: list[tuple[str, ir.Expr]] = []
         for arg in node.args:
             if arg.keyword is not None:
-                keywords.append((arg.keyword.value, self.expr(arg.value)))
+                keywords.append((identifier(arg.keyword.value), self.expr(arg.value)))
             elif arg.star == "**":
                 keywords.append(("", self.expr(arg.value)))
             elif arg.star:
@@ -509,20 +520,20 @@ def _is_wrapper(node: cst.If) -> bool:
 
 def _dotted(node: Any) -> str:
     if isinstance(node, cst.Attribute):
-        return f"{_dotted(node.value)}.{node.attr.value}"
-    return str(node.value)
+        return f"{_dotted(node.value)}.{identifier(node.attr.value)}"
+    return identifier(str(node.value))
 
 
 def _asname(node: cst.ImportAlias) -> str | None:
     if node.asname is None:
         return None
     name = node.asname.name
-    return name.value if isinstance(name, cst.Name) else None
+    return identifier(name.value) if isinstance(name, cst.Name) else None
 
 
 def _captures(node: Any, names: list[str]) -> None:
     if isinstance(node, (cst.MatchAs, cst.MatchStar)) and isinstance(node.name, cst.Name):
-        names.append(node.name.value)
+        names.append(identifier(node.name.value))
     for child in node.children:
         _captures(child, names)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nograd_lint.syntax.ir import Alias
+from nograd_lint.syntax.text import identifier
 
 if TYPE_CHECKING:
     import tree_sitter
@@ -117,7 +118,7 @@ class _Builder:
             while stack and self.definitions[stack[-1]].end <= start:
                 stack.pop()
             parent = stack[-1] if stack else -1
-            text = name.text.decode() if name.text else ""
+            text = identifier(name.text.decode()) if name.text else ""
             qualname = f"{self.definitions[parent].qualname}.{text}" if parent >= 0 else text
             is_class = node.type == "class_definition"
             first = node.child(0)
@@ -147,8 +148,8 @@ class _Builder:
                     scope = index
             self.imports.extend(ImportName(alias, scope) for alias in _aliases(node))
         for node in captures.get("global", ()):
-            for found in re.findall(rb"[^\W\d]\w*", node.text or b"") if node.type != "attribute" else ():
-                self.globals[found.decode()] = None
+            for found in re.findall(r"[^\W\d]\w*", (node.text or b"").decode()) if node.type != "attribute" else ():
+                self.globals[identifier(found)] = None
 
 
 def _end(body: tree_sitter.Node) -> int:
@@ -179,7 +180,7 @@ def _aliases(node: tree_sitter.Node) -> list[Alias]:
     is_from = node.type == "import_from_statement"
     if is_from:
         found = node.child_by_field_name("module_name")
-        text = re.sub(r"\s+", "", (found.text or b"").decode(errors="replace")) if found is not None else ""
+        text = _identifiers(found) if found is not None else ""
         module = text.lstrip(".")
         level = len(text) - len(module)
         if any(c.type == "wildcard_import" for c in node.children):
@@ -190,11 +191,16 @@ def _aliases(node: tree_sitter.Node) -> list[Alias]:
         if child.type == "aliased_import":
             alias = child.child_by_field_name("alias")
             inner = child.child_by_field_name("name")
-            asname = (alias.text or b"").decode() if alias is not None else None
+            asname = _identifiers(alias) if alias is not None else None
             target = inner if inner is not None else child
-        name = re.sub(r"\s+", "", (target.text or b"").decode(errors="replace"))
+        name = _identifiers(target)
         result.append(Alias(module, name, asname, level) if is_from else Alias(name, None, asname, 0))
     return result
+
+
+def _identifiers(node: tree_sitter.Node) -> str:
+    """A dotted name without white space."""
+    return identifier(re.sub(r"\s+", "", (node.text or b"").decode(errors="replace")))
 
 
 def unit_text(data: bytes, definition: Definition) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 WRAPPER = "if 1:\n"  # gives an indented unit a parent, so that its columns survive
 _LONGEST_STRING = 200
@@ -11,6 +12,11 @@ _LONGEST_STRING = 200
 def wrapped(text: str) -> bool:
     """Whether a unit's text needs the wrapper."""
     return text[:1] in (" ", "\t")
+
+
+def identifier(name: str) -> str:
+    """A name as Python compares it: ``µ`` the micro sign and ``μ`` the letter are one."""
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
 def string(value: str) -> str:

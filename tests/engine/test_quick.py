@@ -46,6 +46,7 @@ def test_same_facts_of_every_unit(path: Path) -> None:
         "@a.b(c)\nclass D(E, *F, metaclass=G, **H):\n    'doc'\n    x: int",
         "    def indented(self):\n        return self\n",
         "x = '\\ud800' + 'é' * 300",
+        "µ: ﬁ = ª.ª(ª=µ)\nimport µ.ª as ª\ndef µ(ª): global ﬁ\ntry: pass\nexcept ª as ª: pass\nclass ª(µ=ª): pass",
         "for a, (b, *c) in d: break\nelse: continue\nwhile 1: a @= b; a //= c",
     ],
 )

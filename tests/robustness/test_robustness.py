@@ -149,6 +149,18 @@ def test_broken_code_hides_no_more_than_itself() -> None:
     assert tally.broken == len(mutants)
 
 
+def test_names_are_compared_as_python_compares_them(tmp_path: Path) -> None:
+    """The micro sign and the Greek letter are one name, in definitions, at calls and in what is reported."""
+    file = tmp_path / "names.py"
+    text = "import torch\ndef é\u00b5(model, loader):\n    model.eval()\n    return [model(x).item() for x in loader]\n"
+    file.write_text(f"{text}with torch.no_grad():\n    é\u03bc(1, 2)\n", encoding="utf-8")
+    (result,) = lint([file], tmp_path)
+    assert result.diagnostics == ()
+    file.write_text(f"{text}é\u03bc(1, 2)\n", encoding="utf-8")
+    (result,) = lint([file], tmp_path)
+    assert [d.function for d in result.diagnostics] == ["é\u03bc"]
+
+
 def test_the_screens_are_really_off(tmp_path: Path) -> None:
     """The unscreened runs judge what an ordinary run would not even parse."""
     file = tmp_path / "plain.py"
