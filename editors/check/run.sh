@@ -27,7 +27,7 @@ fi
 if [ ! -e lab ]; then
   python3 -m venv lab && lab/bin/pip install -q 'jupyterlab<5' jupyterlab-lsp jupyter-lsp ipykernel "$root"'[lsp]'
 fi
-(cd "$root/editors/vscode" && npm ci --ignore-scripts --no-audit --no-fund >/dev/null && npm run -s build && npx vsce package --no-dependencies -o "$work/nograd-lint.vsix" >/dev/null)
+(cd "$root/editors/vscode" && npm ci --ignore-scripts --no-audit --no-fund >/dev/null && npm run -s build && npx vsce package --no-dependencies --allow-missing-repository -o "$work/nograd-lint.vsix" >/dev/null)
 
 # --- something to look at ---------------------------------------------------------------------------------------------
 rm -rf demo state && mkdir state && cp -r "$root/fixtures/wasteful" demo && cp "$root/fixtures/notebook/analysis.ipynb" demo/
