@@ -188,6 +188,9 @@ def version(tool: str) -> str:
     found = executable(tool)
     if found is None:
         return "?"
+    if tool == "nograd-lint":  # may be a wrapper around a checkout
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.split()
+        return said[-1] if said else "?"
     python = Path(found).parent / "python"
     code = f"import importlib.metadata as m; print(m.version({tool!r}))"
     done = subprocess.run(
