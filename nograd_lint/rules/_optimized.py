@@ -25,6 +25,7 @@ _LAYERS = re.compile(
 _NOT_MADE_HERE = rb"(?:from_pretrained|hub\.load|torch\.load|deepcopy|pretrained)"
 _BUILDS_OPTIMIZER = re.compile(rb"parameters\(")
 _MOST_FILES = 24
+_FLAGS = ("requires_grad", "trainable", "learnable", "freeze", "frozen", "finetune", "fine_tune")
 
 
 def class_text(unit: UnitContext, cls: Symbol) -> bytes:
@@ -63,6 +64,39 @@ def loaded_or_copied(unit: UnitContext, cls: Symbol, attribute: str) -> bool:
     """``self.attribute`` is a pretrained model, or a copy that follows another one."""
     pattern = rb"self\.%s\b[^=\n]*=[^=][^\n]*%s" % (attribute.encode(), _NOT_MADE_HERE)
     return re.search(pattern, class_text(unit, cls)) is not None
+
+
+# --- who says that it can be trained ----------------------------------------------------------------------------------
+
+
+def unfrozen_elsewhere(unit: UnitContext, attribute: str) -> Note | None:
+    """Code of the project that makes the parameters of something of this name require gradients again."""
+    name = re.escape(attribute.encode())
+    pattern = re.compile(
+        rb"\b%s\.requires_grad_\(\s*(?:True)?\s*\)|"
+        rb"\bin [\w.()]*\b%s\.(?:named_)?parameters\(\):(?:(?!\n\S)[\s\S]){0,800}?\.requires_grad = True" % (name, name)
+    )
+    for path in sorted(unit.world.project.paths):
+        file = unit.world.project.file(path)
+        match = pattern.search(file.data) if file is not None else None
+        if file is None or match is None:
+            continue
+        for other, definition in file.units.items():
+            context = unit.other(path, other) if definition.start <= match.start() < definition.end else None
+            if context is not None and context.root is not None:
+                return context.note(f"makes the parameters of `{attribute}` trainable", context.root.o)
+    return None
+
+
+def trainable_by_flag(unit: UnitContext, cls: Symbol) -> Note | None:
+    """The constructor has a parameter that says whether the module is trained."""
+    method = unit.world.project.method(cls, "__init__")
+    other = unit.other(method.path, method.name) if method is not None else None
+    root = other.root if other is not None else None
+    if other is None or root is None or not any(param.name in _FLAGS for param in root.params):
+        return None
+    used = any(name.id in _FLAGS for name in other.all(ir.Name))
+    return other.note("can be made trainable when it is built", root.o) if used else None
 
 
 # --- optimizers -------------------------------------------------------------------------------------------------------

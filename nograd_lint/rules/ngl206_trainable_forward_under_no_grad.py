@@ -3,7 +3,8 @@
 ## What it does
 Reports, in training code and in `forward` of a module that an optimizer trains, a sub-module with parameters of its own that
 runs with gradients off, or whose output is detached, and a `forward` that is decorated with a guard. Not reported are modules
-without parameters, parts that the class freezes, pretrained parts, copies, and parts that also run with gradients on.
+without parameters, parts that the class freezes, pretrained parts, copies, and parts that also run with gradients on. A part
+that the class freezes is reported where the project unfreezes it elsewhere, or the constructor has a flag for it.
 
 ## Why is this bad?
 The rest of the model learns and the loss falls, so nobody notices that this part stays as it was initialised.
@@ -108,8 +109,9 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Confidence, Severity
 from nograd_lint.rules._base import Finding, FixPlan, Kind, Note, Rule
+from nograd_lint.rules._carry import surely_off
 from nograd_lint.rules._flow import conditions, reaching
-from nograd_lint.rules._guards import decorators, shown
+from nograd_lint.rules._guards import Decorator, decorators, shown
 from nograd_lint.rules._optimized import (
     freezes,
     holding,
@@ -117,7 +119,9 @@ from nograd_lint.rules._optimized import (
     loaded_or_copied,
     optimizers,
     owns_parameters,
+    trainable_by_flag,
     trained_by,
+    unfrozen_elsewhere,
 )
 from nograd_lint.rules._training import guarded_region, lost, source_of, unguard
 from nograd_lint.syntax import ir
@@ -145,8 +149,11 @@ _CUT = frozenset(("detach", "compare", "argmax", "print", "metric", "item"))
 def check(unit: UnitContext) -> Iterator[Finding]:
     cls = unit.facts.cls
     if cls is not None and unit.facts.is_module_class:
-        if unit.unit.rpartition(".")[2].partition("#")[0] == "forward" and not freezes(unit, cls):
-            yield from _in_forward(unit, cls)
+        if unit.unit.rpartition(".")[2].partition("#")[0] == "forward":
+            found = list(_contradicted(unit, cls))
+            if not found and not freezes(unit, cls):
+                found = list(_decorated(unit, cls) or _parts(unit, cls))
+            yield from found
     elif unit.facts.backwards:
         yield from _in_training(unit)
 
@@ -154,30 +161,68 @@ def check(unit: UnitContext) -> Iterator[Finding]:
 # --- in a module ------------------------------------------------------------------------------------------------------
 
 
-def _in_forward(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
+def _guard(unit: UnitContext) -> Decorator | None:
     root = unit.root
-    assert root is not None
-    guard = next((d for d in decorators(unit, root) if d.off), None)
-    if guard is not None:
-        for holder, attribute in holding(unit, cls):
-            if freezes(unit, holder) or _ON_PURPOSE.search(attribute) or not owns_parameters(unit, cls):
-                continue
+    return next((d for d in decorators(unit, root) if d.off), None) if root is not None else None
+
+
+def _contradicted(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
+    """A part always runs with gradients off, and the project says elsewhere that it can be trained."""
+    guard = _guard(unit)
+    for call in unit.all(ir.Call):
+        part = _own_part(unit, cls, call)
+        if part is None or not surely_off(unit, call.o) or (guard is None and any(conditions(unit, call.o))):
+            continue
+        evidence = unfrozen_elsewhere(unit, part) or trainable_by_flag(unit, cls)
+        if evidence is not None and not _runs_with_gradients(unit, cls, f"self.{part}"):
+            node = guard.expr.o if guard is not None else call.o
+            message = f"`self.{part}` runs with gradients off, whatever is said elsewhere about training it"
+            yield _finding(unit, node, message, (evidence,), unguarded=True)
+            return
+
+
+def _own_part(unit: UnitContext, cls: Symbol, call: ir.Call) -> str | None:
+    """``encoder`` for a call of ``self.encoder``, where that is a module with parameters."""
+    name = ir.dotted(call.func) or ""
+    head, _, part = name.partition(".")
+    if head != "self" or not part.isidentifier() or _ON_PURPOSE.search(part):
+        return None
+    value = unit.world.attribute(cls, part, 1)
+    if value is None or value.model < 2:
+        return None
+    if value.cls is None:
+        return part
+    if value.cls.kind == "external":
+        return None if unit.world.is_parameterless(value.cls.name) else part
+    return part if owns_parameters(unit, value.cls) else None
+
+
+def _decorated(unit: UnitContext, cls: Symbol) -> list[Finding]:
+    """The whole ``forward`` is guarded, in a module that another one trains."""
+    guard = _guard(unit)
+    if guard is None or not owns_parameters(unit, cls):
+        return []
+    for holder, attribute in holding(unit, cls):
+        optimizer = None
+        if not freezes(unit, holder) and not _ON_PURPOSE.search(attribute):
             optimizer = trained_by(unit, holder, attribute)
-            if optimizer is not None:
-                source = source_of(unit, root.body[0].o)
-                message = f"`{cls.name}` is frozen in silence: its `forward` runs with gradients off, whoever trains it"
-                yield _finding(unit, guard.expr.o, message, (optimizer,), unguarded=source is not None)
-                break
-        return
+        if optimizer is not None:
+            message = f"`{cls.name}` is frozen in silence: its `forward` runs with gradients off, whoever trains it"
+            return [_finding(unit, guard.expr.o, message, (optimizer,), unguarded=True)]
+    return []
+
+
+def _parts(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
+    """A part whose output carries no gradient back to it."""
     seen: set[str] = set()
     for forward in sorted(unit.facts.forwards.values(), key=lambda f: f.node):
         part = _part(forward)
         if part is None or part in seen or not _is_cut(unit, forward) or not _is_meant_to_learn(unit, cls, part):
             continue
         seen.add(part)
-        if _runs_with_gradients(unit, cls, forward.receiver):
-            continue
-        optimizer = trained_by(unit, cls, part)
+        optimizer = None
+        if not _runs_with_gradients(unit, cls, forward.receiver):
+            optimizer = trained_by(unit, cls, part)
         if optimizer is not None:
             message = f"`{forward.receiver}` is frozen in silence: {_how(forward)}, and an optimizer has its parameters"
             yield _finding(unit, forward.node, message, (optimizer,), unguarded=forward.surely_off)
@@ -211,7 +256,8 @@ def _runs_with_gradients(unit: UnitContext, cls: Symbol, receiver: str) -> bool:
             continue
         other = unit.other(unit.path, name)
         for forward in other.facts.forwards.values() if other is not None else ():
-            if other is not None and forward.receiver == receiver and not _is_cut(other, forward):
+            same = forward.receiver == receiver and not forward.surely_off
+            if other is not None and same and not _is_cut(other, forward):
                 return True
     return False
 

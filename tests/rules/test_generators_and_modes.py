@@ -232,9 +232,9 @@ from torch import nn
 
 
 class Classifier(nn.Module):
-    def __init__(self, frozen=True):
+    def __init__(self, still=True):
         super().__init__()
-        self.frozen = frozen
+        self.still = still
         {made}
         self.head = nn.Linear(8, 2)
 
@@ -265,8 +265,8 @@ GUARDED = "with torch.no_grad(): features = self.encoder(x)"
         (MADE, "features = self.encoder(x).detach()", "model.parameters()", True),
         (MADE, GUARDED, "model.head.parameters()", False),
         (MADE, "features = self.encoder(x)", "model.parameters()", False),
-        (MADE, f"{GUARDED} if self.frozen else self.encoder(x)".replace("with", "if self.frozen:\n            with", 1)
-         .replace(" if self.frozen else self.encoder(x)", ""), "model.parameters()", False),
+        (MADE, f"{GUARDED} if self.still else self.encoder(x)".replace("with", "if self.still:\n            with", 1)
+         .replace(" if self.still else self.encoder(x)", ""), "model.parameters()", False),
         ("self.encoder = nn.Dropout()", GUARDED, "model.parameters()", False),
         ("self.encoder = torch.hub.load('repository', 'model')", GUARDED, "model.parameters()", False),
         ("self.teacher = nn.Linear(16, 8)", GUARDED.replace("encoder", "teacher"), "model.parameters()", False),
@@ -277,3 +277,41 @@ def test_parts(made: str, run: str, given: str, reported: bool, lint: Lint) -> N
     text = PARTS.format(made=made, run=run, given=given)
     codes = [d.code for d in lint({"example.py": text}, "example.py") if d.code == "NGL206"]
     assert codes == ["NGL206"] * reported
+
+
+TOWER = """
+import torch
+from torch import nn
+from transformers import CLIPVisionModel
+
+
+class Tower(nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        self.vision = CLIPVisionModel.from_pretrained(name)
+        self.vision.requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.vision(x).last_hidden_state
+"""
+UNFREEZE = """
+def unlock(model):
+    for name, parameter in model.tower.vision.named_parameters():
+        if "layers.11" in name:
+            parameter.requires_grad = True
+"""
+
+
+@pytest.mark.parametrize(("other", "reported"), [(UNFREEZE, True), ("", False)])
+def test_a_part_that_is_unfrozen_elsewhere(other: str, reported: bool, lint: Lint) -> None:
+    diagnostics = lint({"tower.py": TOWER, "train.py": other}, "tower.py")
+    assert [d.span.start.row for d in diagnostics if d.code == "NGL206"] == [13] * reported
+
+
+def test_a_part_with_a_flag(lint: Lint) -> None:
+    text = TOWER.replace("name):", "name, trainable=False):").replace(
+        "requires_grad_(False)", "requires_grad_(trainable)"
+    )
+    diagnostics = lint({"tower.py": text}, "tower.py")
+    assert [d.span.start.row for d in diagnostics if d.code == "NGL206"] == [13]
