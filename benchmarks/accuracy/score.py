@@ -111,11 +111,14 @@ def share(hits: int, total: int) -> str:
 def page(results: dict[str, Row], rows: list[Label]) -> str:
     """docs/accuracy.md, from stored figures alone."""
     count = Counter(row["family"] for row in rows)
+    reduced = Counter(row["family"] for row in rows if row["package"] == "reduced")
     lines = [
         "# Accuracy",
         "",
         f"Measured on {len(rows)} labelled functions of {len(packages())} pinned public packages and of small files",
-        "reduced from public code: " + ", ".join(f"{count[f]} {f}" for f in (*FAMILIES, "innocent")) + ".",
+        "reduced from public code: "
+        + ", ".join(f"{count[f]} {f} ({reduced[f]} of them reduced)" for f in (*FAMILIES, "innocent"))
+        + ".",
         "The labels were made by reading the code, before the linter ran on it. Innocent functions were chosen because",
         "they look guilty: guarded by a caller in another file, a framework or the project's own context manager,",
         "or in need of gradients. A label names a place: what is reported elsewhere in the file does not count (a tool",
