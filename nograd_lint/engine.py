@@ -66,7 +66,7 @@ class Engine:
         progress: Callable[[int, int], None] | None = None,
         jobs: int = 1,  # noqa: ARG002 - one process for now
     ) -> list[FileResult]:
-        """Lint files (absolute paths); ``contents`` stand for what is on disk. Results are in the order of ``files``."""
+        """Lint files (absolute paths); ``contents`` stand for what is on disk. Results keep the order."""
         with _without_garbage_collection():
             ordered = self._check(files, dict(contents or {}), progress)
         if self.settings.baseline:
@@ -236,7 +236,7 @@ class _Linter:
             span,
             region,
             evidence,
-            self._fix(finding, positions, offset, source, rule),
+            self._fix(finding, positions, offset, source),
             _cell(source, span.start.row),
         )
 
@@ -249,9 +249,7 @@ class _Linter:
         shown = os.path.relpath(self.paths[place.path], self.engine.root).replace(os.sep, "/")
         return Evidence(message, shown, span)
 
-    def _fix(
-        self, finding: Finding, positions: Sequence[Span], offset: int, source: SourceFile, rule: Rule
-    ) -> Fix | None:
+    def _fix(self, finding: Finding, positions: Sequence[Span], offset: int, source: SourceFile) -> Fix | None:
         from nograd_lint.fixes.build import fix_for
 
         if finding.fix is None:
@@ -272,9 +270,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _shift(span: Span, rows: int) -> Span:
-    return Span(
-        Position(span.start.row + rows, span.start.column), Position(span.end.row + rows, span.end.column)
-    )
+    return Span(Position(span.start.row + rows, span.start.column), Position(span.end.row + rows, span.end.column))
 
 
 def _cell(source: SourceFile, row: int) -> int | None:
