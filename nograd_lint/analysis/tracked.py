@@ -36,8 +36,13 @@ class Tracked(msgspec.Struct, frozen=True):
 
 def tracked(world: World, facts: Facts) -> list[Tracked]:
     """All tracked evaluations of a unit, best evidence first decides the confidence."""
+
     # Recursion: a function in the making is not reported by its callees.
-    return world.memo(("tracked", facts.path, facts.unit), lambda: _find(world, facts), [])
+    def find() -> list[Tracked]:
+        current = world.facts(facts.path, facts.unit)  # asked for here, so that the answer is known to rest on them
+        return _find(world, current) if current is not None else []
+
+    return world.memo(("tracked", facts.path, facts.unit), find, [])
 
 
 def _find(world: World, facts: Facts) -> list[Tracked]:

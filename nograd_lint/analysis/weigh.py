@@ -262,7 +262,7 @@ def _package(world: World, path: str) -> str | None:
     parts = path.split("/")[:-1]
     for n in range(1, len(parts) + 1):
         top = "/".join(parts[:n])
-        if f"{top}/__init__.py" in world.project.paths:
+        if world.project.exists(f"{top}/__init__.py"):
             return top
     return None
 
@@ -274,7 +274,7 @@ def _differentiates_itself(world: World, facts: Facts) -> bool:
         return False
 
     def find() -> bool:
-        if sum(path.startswith(f"{top}/") for path in world.project.paths) > _FEW_FILES:
+        if world.project.files_below(top) > _FEW_FILES:
             return False  # a library of models of all kinds
         for path in world.project.files_calling("grad"):
             if not path.startswith(f"{top}/"):

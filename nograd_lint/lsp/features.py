@@ -145,7 +145,9 @@ def _diagnostics(server: Server) -> None:
     async def pull(ls: Server, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         uri = params.text_document.uri
         found = await ls.checked(uri)
-        diagnostics = ls.converter(*found).by_document().get(uri, []) if found is not None else []
+        diagnostics: list[types.Diagnostic] = []
+        if found is not None and not found[0].is_notebook:  # cells are told of: see Server.publish
+            diagnostics = ls.converter(*found).by_document().get(uri, [])
         result_id = _identity(diagnostics)
         if result_id == params.previous_result_id:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=result_id)

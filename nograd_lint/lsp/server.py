@@ -165,8 +165,12 @@ class Server(LanguageServer):
     # --- telling ------------------------------------------------------------------------------------------------------
 
     async def publish(self, uri: str) -> None:
-        """Lint a document and push what was found, where the client does not ask for it."""
-        if self.pulls:
+        """Lint a document and push what was found, where the client does not ask for it.
+
+        Clients that ask do so for text documents; nothing in the protocol has them ask for the cells of a notebook.
+        """
+        target = self.targets.of(uri)
+        if target is None or (self.pulls and not target.is_notebook):
             return
         found = await self.checked(uri)
         if found is None:
@@ -195,6 +199,8 @@ class Server(LanguageServer):
         capabilities = self.client_capabilities.workspace
         if self.pulls:
             others = [target for target in self.targets if target.uri != uri]
+            for target in others:
+                self.background(self.publish(target.uri))
             if others and capabilities and capabilities.diagnostics and capabilities.diagnostics.refresh_support:
                 self.workspace_diagnostic_refresh(None)
         else:
@@ -213,7 +219,7 @@ class Server(LanguageServer):
         self.running.pop(uri, None)
         self.published.pop(uri, None)
         self.targets.forget(uri)
-        if not self.pulls:
+        if not self.pulls or documents != [uri]:
             for document in documents:
                 self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(document, []))
         self.changed()

@@ -9,13 +9,14 @@ import posixpath
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import blake2b
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from nograd_lint.project.names import NameIndex, Names
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.outline import Definition, Outline, module_text, outline, unit_text
 from nograd_lint.syntax.quick import quick
@@ -43,6 +44,8 @@ _BEFORE_ARGUMENT = re.compile(rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*$")
 
 # A question about the project and what its answer came from: see :class:`Project`.
 Use: TypeAlias = tuple[str, ...]
+_ABOUT_PATHS = frozenset(("paths", "package", "module", "exists", "below"))
+_ABOUT_NAMES = frozenset(("callers", "definers", "switchers"))
 
 
 class Symbol(msgspec.Struct, frozen=True, order=True):
@@ -120,15 +123,15 @@ class File:
     def screened_out(self) -> bool:
         return SCREEN.search(self._data) is None
 
-    @cached_property
-    def called(self) -> frozenset[bytes]:
-        """Every name that is called in the file."""
-        return frozenset(_CALLED.findall(self._data))
+    @property
+    def names(self) -> Names:
+        """Every name that is called in the file, and every one that is defined as a method or nested function."""
+        return frozenset(_CALLED.findall(self._data)), frozenset(_DEFINED.findall(self._data))
 
-    @cached_property
-    def methods(self) -> frozenset[bytes]:
-        """Every name that is defined as a method, or as a nested function."""
-        return frozenset(_DEFINED.findall(self._data))
+    @property
+    def switches(self) -> bool:
+        """Whether the module level turns gradients off."""
+        return SWITCH_OFF.search(self._data) is not None
 
     @property
     def units(self) -> dict[str, Definition]:
@@ -214,9 +217,9 @@ class File:
 
     @cached_property
     def _scopes(self) -> dict[tuple[int, int], str]:
-        scopes = {(d.start, d.end): f"class {name}" for name, d in self._classes.items()}
+        scopes = {(0, len(self._data)): ""}
+        scopes.update({(d.start, d.end): f"class {name}" for name, d in self._classes.items()})
         scopes.update({(d.start, d.end): name for name, d in self._functions.items()})
-        scopes[(0, len(self._data))] = ""
         return scopes
 
     def _extent(self, scope: str) -> tuple[int, int] | None:
@@ -492,6 +495,9 @@ class Project:
         self._paths = frozenset(files)
         self.store = store
         self.uses: set[Use] = set()
+        self.index: NameIndex | None = None
+        self.switching: frozenset[str] | None = None
+        self._calling: dict[str, tuple[str, ...]] = {}
         self._lowered: deque[tuple[File, str]] = deque()
         self.lowered = 0  # lines that libcst parsed
         self._read = read
@@ -562,6 +568,18 @@ class Project:
             if candidate in self._paths:
                 return candidate
         return None
+
+    def exists(self, path: str) -> bool:
+        self.uses.add(("exists", path))
+        return path in self._paths
+
+    def files_below(self, folder: str) -> int:
+        """How many files lie below a folder."""
+        self.uses.add(("below", folder))
+        return self._count(folder)
+
+    def _count(self, folder: str) -> int:
+        return sum(path.startswith(f"{folder}/") for path in self._paths)
 
     def is_package(self, path: str) -> bool:
         self.uses.add(("package", path))
@@ -705,46 +723,110 @@ class Project:
 
     # --- the inverted index ---------------------------------------------------------------------------------------
 
-    @cached_property
-    def _callers(self) -> dict[str, tuple[str, ...]]:
-        found: dict[bytes, list[str]] = {}
-        for path in sorted(self._paths):
-            file = self._file(path)
-            if file is not None:
-                for name in file.called:
-                    found.setdefault(name, []).append(path)
-        return {k.decode("utf-8", "replace"): tuple(v) for k, v in found.items()}
-
-    @cached_property
-    def _definers(self) -> dict[str, int]:
-        found: dict[bytes, int] = {}
-        for path in self._paths:
-            file = self._file(path)
-            if file is not None:
-                for name in file.methods:
-                    found[name] = found.get(name, 0) + 1
-        return {k.decode("utf-8", "replace"): n for k, n in found.items()}
+    @property
+    def names(self) -> NameIndex:
+        """Made of all files when it is first needed."""
+        if self.index is None:
+            files = ((path, self._file(path)) for path in sorted(self._paths))
+            self.index = NameIndex.of((path, file.names) for path, file in files if file is not None)
+        return self.index
 
     def files_defining(self, method: str) -> int:
         """In how many files something of this name is defined as a method."""
         self.uses.add(("definers", method))
-        return self._definers.get(method, 0)
+        return self.names.defining(method)
 
     def files_calling(self, name: str) -> tuple[str, ...]:
         """Files in which something of this name is called, sorted."""
         self.uses.add(("callers", name))
-        return self._callers.get(name, ())
-
-    @cached_property
-    def _switchers(self) -> frozenset[str]:
-        return frozenset(
-            path for path in self._paths if (file := self._file(path)) is not None and SWITCH_OFF.search(file._data)
-        )
+        if name not in self._calling:
+            self._calling[name] = self.names.calling(name)
+        return self._calling[name]
 
     def switchers(self) -> frozenset[str]:
         """Files whose module level turns gradients off."""
         self.uses.add(("switchers",))
-        return self._switchers
+        if self.switching is None:
+            found = (path for path in self._paths if (file := self._file(path)) is not None and file.switches)
+            self.switching = frozenset(found)
+        return self.switching
+
+    # --- changes --------------------------------------------------------------------------------------------------
+
+    def answer(self, use: Use) -> bytes:
+        """A digest of the answer to a question that was noted in ``uses``, as far as it rests on files or their set."""
+        kind = use[0]
+        if kind in _ABOUT_NAMES:
+            return b""  # :meth:`change` says which of these have a new answer
+        if kind == "paths":
+            return digest(repr(sorted(self._paths)).encode())
+        if kind == "package":
+            return b"%d" % (use[1] in self._directories)
+        if kind == "exists":
+            return b"%d" % (use[1] in self._paths)
+        if kind == "below":
+            return b"%d" % self._count(use[1])
+        if kind == "module":
+            outer, self.uses = self.uses, set()
+            found = self._module(use[1], use[2])
+            self.uses = outer
+            return (found or "").encode("utf-8", "replace")
+        file = self._file(use[1])
+        return b"-" if file is None else file.answer(use)
+
+    def has(self, paths: Iterable[str]) -> bool:
+        """Whether these are all files."""
+        return self._paths == frozenset(paths)
+
+    def concerns(self, use: Use, changed: set[str], same: bool) -> bool:
+        """Whether the answer to a question may change with some files; ``same``: there are the same files as before."""
+        kind = use[0]
+        if kind in _ABOUT_NAMES:
+            return True
+        if kind in _ABOUT_PATHS:
+            return not same
+        return use[1] in changed
+
+    def change(self, paths: Iterable[str], changed: Iterable[str], answers: Mapping[Use, bytes]) -> set[Use]:
+        """Some files have a new content, or are new, or gone; ``paths`` are all files there are now.
+
+        Returns the questions among ``answers`` that have another answer now.
+        """
+        touched = set(changed)
+        before, self._paths = self._paths, frozenset(paths)
+        same = before == self._paths
+        for path in touched:
+            self._files.pop(path, None)
+        self._resolved.clear()
+        self._ancestors.clear()
+        self._calling.clear()
+        if not same:
+            self._modules.clear()
+            self._directories = frozenset(_parents(self._paths))
+        new = {path: self._file(path) for path in touched}
+        called: set[str] = set()
+        defined: set[str] = set()
+        if self.index is not None:
+            called, defined = self.index.replace({p: f.names if f is not None else None for p, f in new.items()})
+        switched = False
+        if self.switching is not None:
+            now = {path for path, file in new.items() if file is not None and file.switches}
+            switched = now != self.switching & touched
+            self.switching = (self.switching - touched) | now
+        stale = set()
+        for use, old in answers.items():
+            kind = use[0]
+            if kind in ("callers", "definers"):
+                differs = self.index is None or use[1] in (called if kind == "callers" else defined)
+            elif kind == "switchers":
+                differs = self.switching is None or switched
+            elif kind in _ABOUT_PATHS:
+                differs = not same and self.answer(use) != old
+            else:
+                differs = use[1] in touched and self.answer(use) != old
+            if differs:
+                stale.add(use)
+        return stale
 
 
 def _parents(paths: Iterable[str]) -> Iterable[str]:

@@ -132,6 +132,7 @@ class World:
         for node in nodes:
             self._answers.pop(node, None)
             self.graph.pop(node, None)
+            self._weight -= self._recent.pop(node, 0)
 
     def _at(self, node: Node, depth: int, compute: Callable[[], T], unfinished: T) -> _Answer[T]:
         frame = self._frame

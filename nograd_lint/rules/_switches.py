@@ -211,7 +211,7 @@ def _runs(file: File, call: ir.Call) -> bool:
 
 def _in_package(unit: UnitContext) -> bool:
     folder = unit.path.rpartition("/")[0]
-    return bool(folder) and f"{folder}/__init__.py" in unit.world.project.paths
+    return bool(folder) and unit.world.project.exists(f"{folder}/__init__.py")
 
 
 def _users(unit: UnitContext, name: str | None) -> list[str]:
@@ -224,7 +224,9 @@ def _users(unit: UnitContext, name: str | None) -> list[str]:
     found = []
     for path in sorted(project.paths):
         file = project.file(path) if path != unit.path else None
-        if file is None or not all(pattern.search(file.data) for pattern in wanted) or _TESTS.search(path):
+        if file is None or _TESTS.search(path) or not all(file.mentions(text) for text in (stem, name) if text):
+            continue
+        if not all(pattern.search(file.data) for pattern in wanted):
             continue
         if any(_means(unit, path, item.alias) for item in file.outline.imports):
             found.append(path)

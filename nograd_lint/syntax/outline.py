@@ -104,10 +104,13 @@ class _Builder:
     def add(self, root: tree_sitter.Node, offset: int, row: int) -> None:
         import tree_sitter
 
-        captures = tree_sitter.QueryCursor(_tools()[1]).captures(root)
+        captures = {  # they come in any order
+            name: sorted(nodes, key=lambda n: n.start_byte)
+            for name, nodes in tree_sitter.QueryCursor(_tools()[1]).captures(root).items()
+        }
         base = len(self.definitions)
         stack: list[int] = []
-        for node in sorted(captures.get("def", ()), key=lambda n: n.start_byte):
+        for node in captures.get("def", ()):
             name = node.child_by_field_name("name")
             body = node.child_by_field_name("body")
             if name is None or body is None or name.is_missing:

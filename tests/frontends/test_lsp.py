@@ -288,8 +288,8 @@ CELLS = [
 ]
 
 
-def notebook_capabilities() -> types.ClientCapabilities:
-    capabilities = client_capabilities(PUSH)
+def notebook_capabilities(editor: str) -> types.ClientCapabilities:
+    capabilities = client_capabilities(editor)
     capabilities.notebook_document = types.NotebookDocumentClientCapabilities(
         types.NotebookDocumentSyncClientCapabilities()
     )
@@ -313,8 +313,10 @@ def open_notebook(at: Editor) -> list[str]:
     return uris
 
 
-async def test_notebooks(project: Path) -> None:
-    async with editor(project, notebook_capabilities()) as at:
+@pytest.mark.parametrize("capabilities", [PUSH, PULL])
+async def test_notebooks(project: Path, capabilities: str) -> None:
+    """Cells are told of even to a client that asks for the diagnostics of files."""
+    async with editor(project, notebook_capabilities(capabilities)) as at:
         uris = open_notebook(at)
         [found] = await at.pushed(uris[3], "NGL103")
         assert found.range == types.Range(types.Position(1, 13), types.Position(1, 21))
@@ -340,7 +342,7 @@ def change_cell(at: Editor, uri: str, text: str) -> None:
 
 
 async def test_cells_come_and_go(project: Path) -> None:
-    async with editor(project, notebook_capabilities()) as at:
+    async with editor(project, notebook_capabilities(PUSH)) as at:
         uris = open_notebook(at)
         await at.pushed(uris[3], "NGL103")
         gone = types.NotebookCellArrayChange(start=3, delete_count=1, cells=[])

@@ -1,0 +1,481 @@
+"""One project: its files, what is known of them from before, and the diagnostics of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from nograd_lint.config import Root
+from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, FileResult, Fix, Problem
+
+if TYPE_CHECKING:
+    from nograd_lint.engine import Engine
+    from nograd_lint.project.cache import Cache
+    from nograd_lint.project.graph import Graph
+    from nograd_lint.project.index import Use
+    from nograd_lint.project.summaries import World
+    from nograd_lint.source.files import SourceFile
+    from nograd_lint.source.suppressions import Unused
+
+Stamp = tuple[int, int, int]  # size, time of change, inode
+_RECENT = 3_000_000_000  # nanoseconds within which a file may change again without another time
+MODULE = "<module>"
+T = TypeVar("T")
+
+
+class Judged(msgspec.Struct, frozen=True, array_like=True):
+    """Every diagnostic of a file, from all rules at all confidences, before suppressions."""
+
+    found: tuple[Diagnostic, ...]
+    problems: tuple[Problem, ...]
+
+
+class _State(msgspec.Struct, array_like=True):
+    """What a run starts from: which files there were, and what was reported, by the settings that decide that."""
+
+    files: dict[str, tuple[Stamp, bytes]]
+    results: dict[str, tuple[bytes, FileResult]]
+
+
+class _Deep(msgspec.Struct, array_like=True):
+    """What only a run that has something to judge needs."""
+
+    judged: dict[str, Judged]
+    graph: bytes
+    switching: tuple[str, ...] | None
+    has_index: bool
+
+
+class _Share(msgspec.Struct, array_like=True):
+    """What one of several processes found out."""
+
+    judged: dict[str, Judged]
+    graph: bytes
+    digests: dict[str, bytes]
+    parts: dict[bytes, bytes]
+    lowered: int
+
+
+class Linter:
+    """The files of one project, from run to run.
+
+    Results of files that nothing has changed for are those of before: see :mod:`nograd_lint.project.graph`.
+    """
+
+    def __init__(self, engine: Engine, root: Root) -> None:
+        self.engine = engine
+        self.root = root
+        self.settings = engine.resolver.analysis(root)
+        self.names: dict[Path, str] = {}
+        self.paths: dict[str, Path] = {}
+        self.overlay: dict[str, bytes] = {}
+        self.files: dict[str, tuple[Stamp, bytes]] = {}  # what is known of the content of each file
+        self.results: dict[str, tuple[bytes, FileResult]] = {}
+        self.judged: dict[str, Judged] = {}
+        self.answers: dict[Use, bytes] = {}  # to questions of earlier runs
+        self._digests: dict[str, bytes] = {}  # of what was read in this process
+        self.touched: set[Path] = set()  # files that may have changed
+        self._started = False
+        self._deep = False
+        self._changed = False
+        self._world: World | None = None
+        self.cache: Cache | None = self._open() if engine.use_cache else None
+
+    # --- what there is from before ------------------------------------------------------------------------------------
+
+    def _open(self) -> Cache:
+        from nograd_lint.project.cache import Cache, directory
+
+        return Cache(directory(self.root.path, self.settings.cache_dir), signature())
+
+    @cached_property
+    def family(self) -> str:
+        """Names the states of runs that could have the same results."""
+        settings = self.settings
+        own = [Path(self.root.path / name).read_bytes() for name in settings.knowledge]
+        where = os.path.relpath(self.root.path, self.engine.root)
+        shaping = msgspec.msgpack.encode(
+            (
+                settings.guards,
+                settings.models,
+                own,
+                settings.target_torch,
+                settings.markdown,
+                where,
+                str(self.root.alone),
+            )
+        )
+        return blake2b(signature() + shaping, digest_size=16).hexdigest()
+
+    def _load(self, key: str) -> bytes | None:
+        return self.cache.load(self.family, key) if self.cache is not None else None
+
+    def _load_state(self) -> None:
+        data = self._load("state")
+        if data is None:
+            return
+        state = _decoded(data, _State)
+        if state is not None:
+            self.files, self.results = state.files, state.results
+            self._started = True
+
+    def _load_deep(self) -> None:
+        """Read what was judged before, and what that rests on."""
+        from nograd_lint.project.graph import decode
+        from nograd_lint.project.names import NameIndex
+
+        if self._deep:
+            return
+        self._deep = True
+        data = self._load("deep") if self._started else None
+        deep = _decoded(data, _Deep) if data is not None else None
+        if deep is None:
+            return
+        self.judged = deep.judged
+        self.world.graph, self.answers = decode(deep.graph)
+        project = self.world.project
+        project.switching = frozenset(deep.switching) if deep.switching is not None else None
+        if deep.has_index and (data := self._load("names")) is not None:
+            project.index = _decoded(data, NameIndex)
+
+    # --- the project --------------------------------------------------------------------------------------------------
+
+    @property
+    def world(self) -> World:
+        if self._world is None:
+            from nograd_lint.knowledge import load
+            from nograd_lint.project.index import Project
+            from nograd_lint.project.summaries import World
+
+            knowledge = load(tuple(self.root.path / name for name in self.settings.knowledge))
+            project = Project(self.paths, self._read, knowledge.canonical, self.cache)
+            self._world = World(project, knowledge)
+        return self._world
+
+    def _read(self, name: str) -> bytes | None:
+        source = self.source(name, name)
+        if isinstance(source, Problem):
+            return None
+        self._digests[name] = _digest(source.raw)
+        return source.analysis
+
+    def source(self, name: str, shown: str) -> SourceFile | Problem:
+        from nograd_lint.source.files import load
+
+        return load(self.paths[name], shown, self.overlay.get(name), markdown=self.settings.markdown)
+
+    def _discover(self, members: Iterable[Path]) -> dict[Path, str]:
+        from nograd_lint.source.discovery import discover
+
+        root = self.root
+        if root.alone is not None:
+            paths = [root.alone]
+        else:
+            paths = discover([root.path], self.settings, root.path).files
+        base = f"{root.path}{os.sep}"
+        found = {}
+        for path in {*paths, *members}:
+            spelled = str(path)
+            name = spelled[len(base) :] if spelled.startswith(base) else os.path.relpath(path, root.path)
+            found[path] = name.replace(os.sep, "/")
+        return found
+
+    def sync(self, members: Sequence[Path], contents: Mapping[Path, bytes], *, everything: bool = True) -> None:
+        """Take notice of what has changed since the last time.
+
+        Args:
+            members: files to lint.
+            contents: stand for what is on disk.
+            everything: look at every file, and not at those in ``touched`` alone.
+        """
+        fresh = self._world is None and not self._started
+        if fresh:
+            self._load_state()
+        known = set(self.files)
+        touched, self.touched = self.touched, set()
+        look: set[str] = set()
+        if everything or fresh or self._other_files(touched, members):
+            self.names = self._discover(members)
+            self.paths = {name: path for path, name in self.names.items()}
+            look |= self.paths.keys()
+        look |= {self.names[path] for path in touched if path in self.names}
+        overlay = {self.names[path]: data for path, data in contents.items() if path in self.names}
+        look |= overlay.keys() | (self.overlay.keys() & self.paths.keys())
+        self.overlay = overlay
+        if fresh and not self._started:  # nothing is known
+            self._started = True
+            self._deep = True
+            for name in look:
+                self.files[name] = (self._stamp(name), b"")
+            return
+        gone = known - self.paths.keys()
+        changed = {name for name in look if self._differs(name)} | gone
+        if changed:
+            self._change(changed, gone)
+
+    def _other_files(self, touched: Iterable[Path], members: Iterable[Path]) -> bool:
+        """Whether there may be other files than before."""
+        return any(path not in self.names for path in members) or any(
+            path not in self.names or not path.exists() for path in touched
+        )
+
+    def _stamp(self, name: str) -> Stamp:
+        if name in self.overlay:
+            return (0, 0, 0)
+        try:
+            status = os.stat(self.paths[name])  # noqa: PTH116 - one call for thousands of files
+        except OSError:
+            return (-1, 0, 0)
+        return (status.st_size, status.st_mtime_ns, status.st_ino)
+
+    def _differs(self, name: str) -> bool:
+        old = self.files.get(name)
+        stamp = self._stamp(name)
+        if old is not None and stamp == old[0] and name not in self.overlay:
+            return False
+        try:
+            data = self.overlay[name] if name in self.overlay else self.paths[name].read_bytes()
+            new = _digest(data)
+        except OSError:
+            new = b"-"
+        before = old[1] if old is not None else None
+        if before == b"":
+            before = self._digests.get(name)
+        self.files[name] = (stamp, new)
+        return before != new
+
+    def _change(self, changed: set[str], gone: set[str]) -> None:
+        from nograd_lint.project.graph import invalid
+
+        self._load_deep()
+        world = self.world
+        graph: Graph = world.graph
+        project = world.project
+        same = project.has(self.paths)
+        asked: dict[Use, bytes] = {}
+        for uses, _ in graph.values():
+            for use in uses:
+                if use not in asked and project.concerns(use, changed, same):
+                    known = self.answers.get(use)
+                    asked[use] = project.answer(use) if known is None else known
+        stale = project.change(self.paths, changed, asked)
+        nodes = invalid(graph, stale, [("file", name) for name in changed])
+        world.forget(nodes)
+        for use in asked:
+            self.answers.pop(use, None)
+        for name in [node[1] for node in nodes if node[0] == "file"] + list(changed):
+            self.judged.pop(str(name), None)
+            self.results.pop(str(name), None)
+        for name in gone:
+            self.files.pop(name, None)
+        for name in changed:
+            self._digests.pop(name, None)
+        self._changed = True
+
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    def known(self, path: Path) -> FileResult | None:
+        """The result of a file, where nothing has to be judged for it."""
+        found = self.results.get(self.names[path])
+        return found[1] if found is not None and found[0] == self._report_key(path) else None
+
+    def check(self, path: Path) -> FileResult:
+        """Everything about one file: what is reported, what is suppressed and by what, what went wrong."""
+        known = self.known(path)
+        if known is not None:
+            return known
+        name = self.names[path]
+        shown = os.path.relpath(path, self.engine.root).replace(os.sep, "/")
+        source = self.source(name, shown)
+        if isinstance(source, Problem):
+            return FileResult(shown, problems=(source,))
+        judged = self.judge(name, source, shown)
+        result = self._report(path, source, shown, judged)
+        if not any(problem.internal for problem in judged.problems):
+            self.results[name] = (self._report_key(path), result)
+            self._changed = True
+        return result
+
+    def judge(self, name: str, source: SourceFile, shown: str) -> Judged:
+        self._load_deep()
+        judged = self.judged.get(name)
+        if judged is None:
+            from nograd_lint.judge import judge
+
+            node = ("file", name)
+            judged = Judged(*self.world.record(node, lambda: judge(self, name, source, shown)))
+            self.judged[name] = judged
+        return judged
+
+    def _report(self, path: Path, source: SourceFile, shown: str, judged: Judged) -> FileResult:
+        from nograd_lint.source import suppressions
+
+        found = judged.found
+        if not found and not judged.problems and not suppressions.matter(source.analysis):
+            return FileResult(shown)
+        pragmas = suppressions.read(source)
+        unused = [self._unused(u, source, shown) for u in suppressions.unused(pragmas, found)]
+        resolver = self.engine.resolver
+        least = resolver.configuration(path).settings.min_confidence.rank
+        enabled = resolver.enabled(path)
+        chosen = [d for d in (*found, *unused) if d.code in enabled and d.confidence.rank >= least]
+        outcome = suppressions.apply(pragmas, chosen)
+        kept = tuple(sorted(outcome.kept, key=lambda d: (d.span, d.code)))
+        return FileResult(shown, kept, outcome.suppressed, judged.problems)
+
+    def _report_key(self, path: Path) -> bytes:
+        resolver = self.engine.resolver
+        return _report_key(resolver.enabled(path), resolver.nearest(path.parent).settings.min_confidence)
+
+    def _unused(self, unused: Unused, source: SourceFile, shown: str) -> Diagnostic:
+        rule = self.engine.rules["NGL901"]
+        span = unused.pragma.span
+        fix = Fix(Applicability.SAFE, "Remove the comment", unused.edits())
+        cell = source.cell_at(span.start.row) if source.cells else None
+        return Diagnostic(
+            rule.code, rule.name, unused.message, rule.severity, Confidence.HIGH, shown, MODULE, span, span,
+            fix=fix, cell=cell.number if cell is not None else None,
+        )  # fmt: skip
+
+    # --- in several processes -----------------------------------------------------------------------------------------
+
+    def unjudged(self, names: Iterable[str]) -> list[str]:
+        self._load_deep()
+        return [name for name in names if name not in self.judged]
+
+    def give(self, names: Iterable[str]) -> bytes:
+        """What was found out about some files, for another process."""
+        from nograd_lint.project.graph import encode
+
+        judged = {name: self.judged[name] for name in names if name in self.judged}
+        graph = b""
+        if self.cache is not None:
+            answers = self._all_answers()
+            graph = encode(self.world.graph, answers)
+        parts = self.cache.parts() if self.cache is not None else {}
+        return msgspec.msgpack.encode(_Share(judged, graph, self._digests, parts, self.world.project.lowered))
+
+    def take(self, data: bytes) -> None:
+        """What another process found out."""
+        from nograd_lint.project.graph import decode
+
+        share = msgspec.msgpack.decode(data, type=_Share)
+        self.judged.update(share.judged)
+        self._digests.update(share.digests)
+        self.world.project.lowered += share.lowered
+        if self.cache is not None:
+            graph, answers = decode(share.graph)
+            self.answers.update(answers)
+            for node, (uses, nodes) in graph.items():
+                known = self.world.graph.setdefault(node, (uses, nodes))
+                if known[0] is not uses:
+                    known[0].update(uses)
+                    known[1].update(nodes)
+            self.cache.take(share.parts)
+        self._changed = True
+
+    # --- for the next run ---------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Keep what is known for the next run; nothing of it may rest on contents that are not on disk."""
+        if self.cache is None or self.overlay or not self._changed:
+            return
+        from time import time_ns
+
+        states = {}
+        if self._world is not None:
+            states.update(self._deep_states())
+        now = time_ns()
+        files = {}
+        for name, (stamp, digest) in self.files.items():
+            digest = digest or self._digests.get(name, b"")
+            if now - stamp[1] < _RECENT:  # it may change once more without another time
+                stamp = (-2, 0, 0)
+            files[name] = (stamp, digest)
+        states["state"] = msgspec.msgpack.encode(_State(files, self.results))
+        self.cache.save(self.family, states)
+        self._changed = False
+
+    def _deep_states(self) -> dict[str, bytes]:
+        from nograd_lint.project.graph import encode
+
+        world = self.world
+        project = world.project
+        answers = self.answers = self._all_answers()
+        judged = {name: j for name, j in self.judged.items() if not any(p.internal for p in j.problems)}
+        switching = tuple(project.switching) if project.switching is not None else None
+        index = project.index
+        deep = _Deep(judged, encode(world.graph, answers), switching, index is not None)
+        states = {"deep": msgspec.msgpack.encode(deep)}
+        if index is not None:
+            states["names"] = msgspec.msgpack.encode(index)
+        return states
+
+    def _all_answers(self) -> dict[Use, bytes]:
+        answers: dict[Use, bytes] = {}
+        project = self.world.project
+        for uses, _ in self.world.graph.values():
+            for use in uses:
+                if use not in answers:
+                    known = self.answers.get(use)
+                    answers[use] = project.answer(use) if known is None else known
+        return answers
+
+    def close(self) -> None:
+        self.save()
+        if self.cache is not None:
+            self.cache.close()
+
+
+_SIGNATURE: list[bytes] = []
+
+
+def signature() -> bytes:
+    """Changes with the tool, its parsers and its rules."""
+    if not _SIGNATURE:
+        import sys
+        from importlib.metadata import PackageNotFoundError, version
+
+        found: list[object] = [sys.version_info[:3]]
+        for name in ("libcst", "tree-sitter", "tree-sitter-python", "msgspec"):
+            try:
+                found.append(version(name))
+            except PackageNotFoundError:
+                found.append(None)
+        here = Path(__file__).parent
+        for folder in ("", "analysis", "project", "syntax", "rules", "source", "knowledge", "fixes"):
+            with os.scandir(here / folder) as entries:
+                for entry in sorted(entries, key=lambda e: e.name):
+                    if entry.name.endswith((".py", ".toml")):
+                        status = entry.stat()
+                        found.append((folder, entry.name, status.st_size, status.st_mtime_ns))
+        _SIGNATURE.append(_digest(repr(found).encode()))
+    return _SIGNATURE[0]
+
+
+_KEYS: dict[tuple[frozenset[str], Confidence], bytes] = {}
+
+
+def _report_key(enabled: frozenset[str], least: Confidence) -> bytes:
+    key = (enabled, least)
+    if key not in _KEYS:
+        _KEYS[key] = _digest(repr((sorted(enabled), least.value)).encode())
+    return _KEYS[key]
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
+
+
+def _decoded(data: bytes, kind: type[T]) -> T | None:
+    """A state, None where it is not what it should be."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.DecodeError:
+        return None
