@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nograd_lint.config import Resolver, Root
-from nograd_lint.diagnostics import FileResult
+from nograd_lint.diagnostics import Evidence, FileResult
 from nograd_lint.linter import Linter
 from nograd_lint.settings import Settings
 
@@ -93,10 +93,7 @@ class Engine:
             groups.setdefault(self.resolver.root(file), []).append(file)
         results: dict[Path, FileResult] = {}
         for root, members in groups.items():
-            linter = self._linters.get(root)
-            if linter is None:
-                linter = self._linters[root] = Linter(self, root)
-            linter.sync(members, contents, everything=not self._told)
+            linter = self._synced(root, members, contents)
             if jobs > 1:
                 from nograd_lint import parallel
 
@@ -107,6 +104,20 @@ class Engine:
                     progress(len(results), len(files))
             linter.close()
         return [results[file] for file in files]
+
+    def silence(self, file: Path, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
+        """Why the analysis is silent about a row of a file: reasons, each with the places that it rests on."""
+        linter = self._synced(self.resolver.root(file), [file], self._contents)
+        found = linter.silence(file, row)
+        linter.close()
+        return found
+
+    def _synced(self, root: Root, members: Sequence[Path], contents: Mapping[Path, bytes]) -> Linter:
+        linter = self._linters.get(root)
+        if linter is None:
+            linter = self._linters[root] = Linter(self, root)
+        linter.sync(members, contents, everything=not self._told)
+        return linter
 
 
 @contextmanager

@@ -30,6 +30,23 @@ def judge(
     return _Judge(linter, file, source, shown).run()
 
 
+def silence(linter: Linter, name: str, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
+    """Why the analysis is silent about a row of a file: reasons, each with the places that it rests on."""
+    from nograd_lint.rules._silence import silences
+
+    found = silences(linter.world, name, row)
+    return [(one.message, tuple(evidence(linter, n.message, n.place) for n in one.notes)) for one in found]
+
+
+def evidence(linter: Linter, message: str, place: Place) -> Evidence:
+    """A place of the analysis as one of a file."""
+    file = linter.world.project.file(place.path)
+    assert file is not None
+    span = _shift(spans(file.text(place.unit))[place.node], file.row(place.unit))
+    shown = os.path.relpath(linter.paths[place.path], linter.engine.root).replace(os.sep, "/")
+    return Evidence(message, shown, span)
+
+
 class _Judge:
     def __init__(self, linter: Linter, file: File, source: SourceFile, shown: str) -> None:
         self.linter = linter
@@ -100,7 +117,7 @@ class _Judge:
         span = _shift(positions[finding.node], offset)
         first, last = finding.region or (context.parent_statement.get(finding.node, finding.node),) * 2
         region = Span(_shift(positions[first], offset).start, _shift(positions[last], offset).end)
-        evidence = tuple(self._evidence(note.message, note.place) for note in finding.notes)
+        notes = tuple(evidence(self.linter, note.message, note.place) for note in finding.notes)
         function = (finding.function or context.enclosing.get(finding.node) or unit).partition("#")[0]
         return Diagnostic(
             rule.code,
@@ -112,17 +129,10 @@ class _Judge:
             function,
             span,
             region,
-            evidence,
+            notes,
             self._fix(finding, positions, offset),
             self._cell(span.start.row),
         )
-
-    def _evidence(self, message: str, place: Place) -> Evidence:
-        file = self.world.project.file(place.path)
-        assert file is not None
-        span = _shift(spans(file.text(place.unit))[place.node], file.row(place.unit))
-        shown = os.path.relpath(self.linter.paths[place.path], self.linter.engine.root).replace(os.sep, "/")
-        return Evidence(message, shown, span)
 
     def _fix(self, finding: Finding, positions: Sequence[Span], offset: int) -> Fix | None:
         from nograd_lint.fixes.build import fix_for

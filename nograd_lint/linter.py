@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from nograd_lint.config import Root
-from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, FileResult, Fix, Problem
+from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, Evidence, FileResult, Fix, Problem
 
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
@@ -312,6 +312,13 @@ class Linter:
             judged = Judged(*self.world.record(node, lambda: judge(self, name, source, shown)))
             self.judged[name] = judged
         return judged
+
+    def silence(self, path: Path, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
+        """See :meth:`nograd_lint.engine.Engine.silence`."""
+        from nograd_lint.judge import silence
+
+        self._load_deep()
+        return silence(self, self.names[path], row)
 
     def _report(self, path: Path, source: SourceFile, shown: str, judged: Judged) -> FileResult:
         from nograd_lint.source import suppressions

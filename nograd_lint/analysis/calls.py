@@ -47,11 +47,11 @@ _PLAIN_METHODS = frozenset(
 )
 _TUPLE_METHODS = frozenset(("max", "min", "topk", "sort", "median", "mode", "kthvalue"))
 # Methods that give the module back.
-_CHAINING = frozenset(
+CHAINING = frozenset(
     "to cuda cpu eval train half float double bfloat16 type requires_grad_ apply share_memory xpu npu mps "
     "to_empty".split()
 )
-_NOT_FORWARD = frozenset(
+NOT_FORWARD = frozenset(
     "parameters named_parameters buffers named_buffers children named_children modules named_modules state_dict "
     "load_state_dict zero_grad register_buffer register_parameter register_forward_hook register_forward_pre_hook "
     "register_full_backward_hook register_backward_hook register_module add_module get_submodule "
@@ -650,7 +650,7 @@ class Calls:
         self, node: ir.Call, receiver: Val, m: str, args: tuple[Val, ...],
         keywords: tuple[tuple[str, Val], ...], name: str,
     ) -> Val:  # fmt: skip
-        if m in _CHAINING:
+        if m in CHAINING:
             return receiver
         if m in ("parameters", "named_parameters"):
             return Val("params", name=receiver.name, data=receiver)
@@ -658,7 +658,7 @@ class Calls:
             return Val(model=receiver.model, name=receiver.name)
         self._record_call(node, None, m, (receiver, *args), keywords)
         self._run_callbacks(args, keywords)
-        if m in _NOT_FORWARD or m.startswith(("load_", "save_", "set_", "log_", "register_", "configure_", "init_")):
+        if m in NOT_FORWARD or m.startswith(("load_", "save_", "set_", "log_", "register_", "configure_", "init_")):
             return UNKNOWN
         inner = self.attribute(receiver, m, name) if receiver.kind != "self" else UNKNOWN
         if inner.model and inner.kind != "bound":
@@ -716,7 +716,7 @@ class Calls:
         keywords: tuple[tuple[str, Val], ...], name: str, graph: frozenset[int],
     ) -> Val:  # fmt: skip
         spelled = ir.dotted(func.value) or ""
-        hinted = self.enrich(Val(name=name), name) if name and m not in _NOT_FORWARD else UNKNOWN
+        hinted = self.enrich(Val(name=name), name) if name and m not in NOT_FORWARD else UNKNOWN
         if hinted.model and (hinted.model > 1 or not receiver.graph):
             return self._forward(node, hinted, args, keywords, name)
         if m in _MUTATING and spelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from nograd_lint.analysis.facts import Facts, Forward
 from nograd_lint.analysis.values import Mode
 from nograd_lint.analysis.weigh import SHARED, Candidate, evident, weigh
+from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE, Symbol
 from nograd_lint.syntax import ir
@@ -36,45 +38,69 @@ class Tracked(msgspec.Struct, frozen=True):
 
 def tracked(world: World, facts: Facts) -> list[Tracked]:
     """All tracked evaluations of a unit, best evidence first decides the confidence."""
+    return _looked_at(world, facts)[0]
+
+
+def silent(world: World, facts: Facts) -> dict[int, Why]:
+    """Every forward of a unit that is no tracked evaluation, and why."""
+    return _looked_at(world, facts)[1]
+
+
+def _looked_at(world: World, facts: Facts) -> tuple[list[Tracked], dict[int, Why]]:
+    nothing: tuple[list[Tracked], dict[int, Why]] = ([], {})
 
     # Recursion: a function in the making is not reported by its callees.
-    def find() -> list[Tracked]:
+    def find() -> tuple[list[Tracked], dict[int, Why]]:
         current = world.facts(facts.path, facts.unit)  # asked for here, so that the answer is known to rest on them
-        return _find(world, current) if current is not None else []
+        return _look(world, current) if current is not None else nothing
 
-    return world.memo(("tracked", facts.path, facts.unit), find, [])
+    return world.memo(("tracked", facts.path, facts.unit), find, nothing)
 
 
-def _find(world: World, facts: Facts) -> list[Tracked]:
-    if not facts.forwards:
-        return []
+def _look(world: World, facts: Facts) -> tuple[list[Tracked], dict[int, Why]]:
+    why = _whole_unit(world, facts) if facts.forwards else None
+    if why is not None:
+        return [], dict.fromkeys(facts.forwards, why)
+    candidates = []
+    silent: dict[int, Why] = {}
+    for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
+        found = Why.AT_CALLEE if _reported_at_callee(world, facts, forward) else weigh(world, facts, forward)
+        if isinstance(found, Why):
+            silent[forward.node] = found
+        else:
+            candidates.append(found)
+    if not candidates:
+        return [], silent  # before anybody looks for callers, which costs most
     symbol = Symbol("function", facts.path, facts.unit)
+    entry = world.entry(symbol) if facts.unit != MODULE else None
+    why = _callers_speak_against(world, facts, symbol, entry) if entry is not None else None
+    if why is not None:
+        return [], {**silent, **dict.fromkeys((c.forward.node for c in candidates), why)}
+    return _group(facts, candidates, entry), silent
+
+
+def _whole_unit(world: World, facts: Facts) -> Why | None:
+    """Why nothing in a unit can be a tracked evaluation."""
     last = facts.unit.rpartition(".")[2].partition("#")[0]
     if facts.is_module_class and last in ("forward", "__call__") and not facts.evals:
-        return []
+        return Why.OWN_FORWARD
     if world.switched_off(facts.path) is not None:
-        return []
+        return Why.PROCESS_OFF
     hook = facts.hook
     if hook is not None and (Mode(hook.mode).off or hook.demand):
-        return []
-    candidates = []
-    for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
-        if _reported_at_callee(world, facts, forward):
-            continue
-        candidate = weigh(world, facts, forward)
-        if candidate is not None:
-            candidates.append(candidate)
-    if not candidates:
-        return []  # before anybody looks for callers, which costs most
-    entry = world.entry(symbol) if facts.unit != MODULE else None
-    if entry is not None and entry.ways and any(w.mode.off or w.mode is Mode.DYNAMIC for w in entry.ways):
+        return Why.FRAMEWORK
+    return None
+
+
+def _callers_speak_against(world: World, facts: Facts, symbol: Symbol, entry: Entry) -> Why | None:
+    if any(w.mode.off or w.mode is Mode.DYNAMIC for w in entry.ways):
         # Where some callers hold the guard, the others are reported at their calls.
-        return []
-    if facts.unit != MODULE and _gradients_wanted_by_callers(world, symbol):
-        return []
-    if facts.unit != MODULE and _callers_know_better(world, facts, symbol):
-        return []
-    return _group(facts, candidates, entry)
+        return Why.CALLERS_OFF
+    if any(backwards_of_callers(world, symbol)):
+        return Why.CALLERS_BACKWARD
+    if _callers_know_better(world, facts, symbol):
+        return Why.AT_CALLERS
+    return None
 
 
 def _callers_know_better(world: World, facts: Facts, symbol: Symbol) -> bool:
@@ -106,12 +132,12 @@ def _left_to_callers(world: World, forward: Forward, target: Facts) -> bool:
     return evident(forward) and _callers_know_better(world, target, Symbol("function", target.path, target.unit))
 
 
-def _gradients_wanted_by_callers(world: World, symbol: Symbol) -> bool:
+def backwards_of_callers(world: World, symbol: Symbol) -> Iterator[tuple[str, str, int]]:
+    """Where callers run backward on what a function returns: path, unit, ordinal."""
     for path, unit, site in world.callers(symbol)[0]:
         facts = world.facts(path, unit, 1)
-        if facts is not None and any(n != site.node for n in facts.sinks.get(site.node, {}).get("backward", ())):
-            return True
-    return False
+        found = facts.sinks.get(site.node, {}).get("backward", ()) if facts is not None else ()
+        yield from ((path, unit, n) for n in found if n != site.node)
 
 
 def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> list[Tracked]:
@@ -186,4 +212,4 @@ def _holds(facts: Facts, stmt: int, nodes: list[int]) -> bool:
     return any(stmt <= n <= last for n in nodes)
 
 
-__all__ = ["Tracked", "tracked"]
+__all__ = ["Tracked", "backwards_of_callers", "silent", "tracked"]

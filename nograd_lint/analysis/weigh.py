@@ -10,6 +10,7 @@ import msgspec
 
 from nograd_lint.analysis.facts import Facts, Forward
 from nograd_lint.analysis.values import evaluation_by_name, evaluation_class, split_of, words
+from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE
 from nograd_lint.syntax import ir
@@ -40,17 +41,25 @@ class Candidate(msgspec.Struct, frozen=True):
     why_unsafe: str
 
 
-def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | None:
-    """The evidence about one forward; None where it surely is no tracked evaluation."""
-    if not forward.tracked or forward.frozen or forward.leaf_input or forward.fallback or not forward.level:
-        return None
+def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | Why:
+    """The evidence about one forward, or why it surely is no tracked evaluation."""
+    if not forward.tracked:
+        return Why.OFF
+    if forward.frozen:
+        return Why.FROZEN
+    if forward.leaf_input:
+        return Why.INPUT
+    if forward.fallback:
+        return Why.RETRIED
+    if not forward.level:
+        return Why.UNSURE
     if forward.level < 3 and world.imports_any(facts.path, _OTHERS) and not world.imports_any(facts.path, _OURS):
-        return None  # a model of another library
+        return Why.OTHER_LIBRARY
     case = _Case(world, facts, forward)
     if "backward" in case.sinks:
-        return case.shared_with_training()
+        return case.shared_with_training() or Why.BACKWARD
     if forward.phases == {"train"} or case.trains_here:
-        return None
+        return Why.TRAINING
     confidence = min(case.confidence, *case.ceilings, key=lambda c: c.rank)
     why = "its result, which carries the graph, goes to callers" if case.escapes else ""
     return Candidate(forward, confidence, tuple(case.notes), why)

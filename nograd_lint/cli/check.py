@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,17 @@ def _per_file(_ctx: click.Context, option: click.Parameter, values: tuple[str, .
     return ignores
 
 
-def _place(_ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, int] | None:
+_PLACE = re.compile(r"(.+?)(?:(?<=\.ipynb):(?:cell )?([1-9]\d*))?:([1-9]\d*)", re.DOTALL)
+
+
+def _place(_ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, int | None, int] | None:
     if value is None:
         return None
-    path, colon, line = value.rpartition(":")
-    if not colon or not path or not line.isdecimal() or int(line) < 1:
-        raise click.BadParameter(f"{value!r} is not PATH:LINE", param=option)
-    return path, int(line)
+    match = _PLACE.fullmatch(value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not PATH:LINE, or PATH:CELL:LINE for a notebook", param=option)
+    path, cell, line = match.groups()
+    return path, int(cell) if cell else None, int(line)
 
 
 def _several(*names: str, help: str) -> Callable[[Any], Any]:  # noqa: A002

@@ -40,6 +40,12 @@ class Source:
         end = Position(last, span.end.column if last == span.end.row - before else 1)
         return start.number, Span(Position(span.start.row - before, span.start.column), end)
 
+    def row_in_file(self, cell: int | None, row: int) -> int | None:
+        """The opposite of :meth:`in_cell` for a row; None where there is no such cell, or none is given."""
+        if self._file is None or not self._file.cells:
+            return row if cell is None else None
+        return next((c.first_row + row - 1 for c in self._file.cells if c.number == cell), None)
+
     def in_file(self, span: Span) -> Span:
         """The place in the file itself: for a notebook the whole rows of its JSON that hold the code."""
         cell, within = self.in_cell(span)

@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 def findings(unit: UnitContext, code: str, what: str) -> Iterator[Finding]:
     """Findings of one code; ``what`` completes "`model(x)` …"."""
     for found in tracked(unit.world, unit.facts):
-        if found.code != code or explained(unit, found.forwards[0]) or wasted(unit, found):
-            continue
-        if not all(consumed_off(unit, node) for node in found.forwards):
+        if found.code == code and left_out(unit, found) is None:
             yield _finding(unit, found, what)
+
+
+def left_out(unit: UnitContext, found: Tracked) -> str | None:
+    """Why a tracked evaluation is not reported as such, None where it is."""
+    if explained(unit, found.forwards[0]):
+        return "it is reported at the guard that does nothing"
+    if wasted(unit, found):
+        return "it is reported as NGL105"
+    if all(consumed_off(unit, node) for node in found.forwards):
+        return "it runs later, where gradients are off"
+    return None
 
 
 def _finding(unit: UnitContext, found: Tracked, what: str) -> Finding:

@@ -296,12 +296,12 @@ def test_explain_silence(project: Path, cli: Cli, args: tuple[str, ...], reason:
     assert f"pkg/evaluate.py:8: {reason}\n" in out
 
 
-def test_explain_silence_of_a_suppressed_line_and_of_one_with_nothing(project: Path, cli: Cli) -> None:
+def test_explain_silence_of_a_suppressed_line_and_of_one_without_a_call(project: Path, cli: Cli) -> None:
     cli("check", "--add-suppressions", "--reason", "known")
     assert cli("check", "--explain-silence", "pkg/evaluate.py:8").out == (
         "pkg/evaluate.py:8: NGL101 tracked-evaluation [high] is suppressed by a comment (known)\n"
     )
-    assert cli("check", "--explain-silence", "pkg/clean.py:3").out == (
-        "pkg/clean.py:3: no rule finds anything there, with every rule on and at every confidence\n"
+    assert cli("check", "--explain-silence", "pkg/evaluate.py:6").out == (
+        "pkg/evaluate.py:6: no rule finds anything there, with every rule on and at every confidence\n"
     )
     assert cli("check", "--explain-silence", "none.py:3").err == "nograd-lint: none.py: file not found\n"
