@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ class Engine:
         self.use_cache = use_cache
         self._linters: dict[Root, Linter] = {}
         self._contents: dict[Path, bytes] = {}
-        self._told = False
+        self.told = False  # of changes: see :meth:`update`
+        self._look = False
 
     def update(self, path: Path, content: bytes | None) -> None:
         """A file has another content: the one given, or (None) what is on disk now, if it is there at all.
@@ -52,7 +54,7 @@ class Engine:
         From the first call on the engine looks at the files that it was told about alone: for editors, which are told
         of every change.
         """
-        self._told = True
+        self.told = True
         linter = self._linters.get(self.resolver.root(path))
         if linter is not None:
             linter.touched.add(path)
@@ -60,6 +62,10 @@ class Engine:
             self._contents.pop(path, None)
         else:
             self._contents[path] = content
+
+    def look(self) -> None:
+        """Look at every file the next time, whatever :meth:`update` was told."""
+        self._look = True
 
     def check(
         self,
@@ -92,17 +98,25 @@ class Engine:
         for file in files:
             groups.setdefault(self.resolver.root(file), []).append(file)
         results: dict[Path, FileResult] = {}
+        most = 0
+
+        def tell(done: int) -> None:
+            nonlocal most
+            if progress is not None and done >= most:
+                most = done
+                progress(done, len(files))
+
         for root, members in groups.items():
             linter = self._synced(root, members, contents)
             if jobs > 1:
                 from nograd_lint import parallel
 
-                parallel.judge(linter, members, jobs)
+                parallel.judge(linter, members, jobs, partial(_tell_more, tell, len(results)))
             for file in members:
                 results[file] = linter.check(file)
-                if progress is not None:
-                    progress(len(results), len(files))
+                tell(len(results))
             linter.close()
+        self._look = False
         return [results[file] for file in files]
 
     def silence(self, file: Path, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
@@ -116,8 +130,12 @@ class Engine:
         linter = self._linters.get(root)
         if linter is None:
             linter = self._linters[root] = Linter(self, root)
-        linter.sync(members, contents, everything=not self._told)
+        linter.sync(members, contents, everything=self._look or not self.told)
         return linter
+
+
+def _tell_more(tell: Callable[[int], None], done: int, more: int) -> None:
+    tell(done + more)
 
 
 @contextmanager

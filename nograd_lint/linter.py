@@ -13,6 +13,8 @@ import msgspec
 
 from nograd_lint.config import Root
 from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, Evidence, FileResult, Fix, Problem
+from nograd_lint.project.names import NameIndex
+from nograd_lint.settings import ANALYSIS_FIELDS
 
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
@@ -27,6 +29,7 @@ Stamp = tuple[int, int, int]  # size, time of change, inode
 _RECENT = 3_000_000_000  # nanoseconds within which a file may change again without another time
 MODULE = "<module>"
 T = TypeVar("T")
+K = TypeVar("K", bound="_Deep | _Names")
 
 
 class Judged(msgspec.Struct, frozen=True, array_like=True):
@@ -37,8 +40,12 @@ class Judged(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _State(msgspec.Struct, array_like=True):
-    """What a run starts from: which files there were, and what was reported, by the settings that decide that."""
+    """What a run starts from: which files there were, and what was reported, by the settings that decide that.
 
+    ``version`` names the rest of what is kept, which is only good together with this.
+    """
+
+    version: bytes
     files: dict[str, tuple[Stamp, bytes]]
     results: dict[str, tuple[bytes, FileResult]]
 
@@ -46,10 +53,15 @@ class _State(msgspec.Struct, array_like=True):
 class _Deep(msgspec.Struct, array_like=True):
     """What only a run that has something to judge needs."""
 
+    version: bytes
     judged: dict[str, Judged]
     graph: bytes
     switching: tuple[str, ...] | None
-    has_index: bool
+
+
+class _Names(msgspec.Struct, array_like=True):
+    version: bytes
+    index: NameIndex | None
 
 
 class _Share(msgspec.Struct, array_like=True):
@@ -83,14 +95,17 @@ class Linter:
         self.touched: set[Path] = set()  # files that may have changed
         self._started = False
         self._deep = False
-        self._changed = False
+        self._changed = False  # something to keep
+        self._saved = False
+        self._version = b""
         self._world: World | None = None
-        self.cache: Cache | None = self._open() if engine.use_cache else None
+        self.cache: Cache | None = self._open() if engine.use_cache and root.alone is None else None
 
     # --- what there is from before ------------------------------------------------------------------------------------
 
     def _open(self) -> Cache:
-        from nograd_lint.project.cache import Cache, directory
+        from nograd_lint.cachedir import directory
+        from nograd_lint.project.cache import Cache
 
         return Cache(directory(self.root.path, self.settings.cache_dir), signature())
 
@@ -98,19 +113,10 @@ class Linter:
     def family(self) -> str:
         """Names the states of runs that could have the same results."""
         settings = self.settings
-        own = [Path(self.root.path / name).read_bytes() for name in settings.knowledge]
+        analysis = [getattr(settings, name) for name in ANALYSIS_FIELDS]
+        knowledge = [path.read_bytes() for path in map(Path, settings.knowledge) if path.is_file()]
         where = os.path.relpath(self.root.path, self.engine.root)
-        shaping = msgspec.msgpack.encode(
-            (
-                settings.guards,
-                settings.models,
-                own,
-                settings.target_torch,
-                settings.markdown,
-                where,
-                str(self.root.alone),
-            )
-        )
+        shaping = msgspec.msgpack.encode((analysis, knowledge, settings.markdown, where))
         return blake2b(signature() + shaping, digest_size=16).hexdigest()
 
     def _load(self, key: str) -> bytes | None:
@@ -122,27 +128,31 @@ class Linter:
             return
         state = _decoded(data, _State)
         if state is not None:
-            self.files, self.results = state.files, state.results
+            self._version, self.files, self.results = state.version, state.files, state.results
             self._started = True
 
     def _load_deep(self) -> None:
         """Read what was judged before, and what that rests on."""
         from nograd_lint.project.graph import decode
-        from nograd_lint.project.names import NameIndex
 
         if self._deep:
             return
         self._deep = True
-        data = self._load("deep") if self._started else None
-        deep = _decoded(data, _Deep) if data is not None else None
-        if deep is None:
+        deep = self._kept("deep", _Deep)
+        names = self._kept("names", _Names)
+        if deep is None or names is None:  # another process kept something else since, or there is nothing
+            self.results.clear()
             return
         self.judged = deep.judged
         self.world.graph, self.answers = decode(deep.graph)
         project = self.world.project
         project.switching = frozenset(deep.switching) if deep.switching is not None else None
-        if deep.has_index and (data := self._load("names")) is not None:
-            project.index = _decoded(data, NameIndex)
+        project.index = names.index
+
+    def _kept(self, key: str, kind: type[K]) -> K | None:
+        data = self._load(key) if self._version else None
+        found = _decoded(data, kind) if data is not None else None
+        return found if found is not None and found.version == self._version else None
 
     # --- the project --------------------------------------------------------------------------------------------------
 
@@ -153,7 +163,7 @@ class Linter:
             from nograd_lint.project.index import Project
             from nograd_lint.project.summaries import World
 
-            knowledge = load(tuple(self.root.path / name for name in self.settings.knowledge))
+            knowledge = load(tuple(map(Path, self.settings.knowledge)))
             project = Project(self.paths, self._read, knowledge.canonical, self.cache)
             self._world = World(project, knowledge)
         return self._world
@@ -205,7 +215,11 @@ class Linter:
             self.paths = {name: path for path, name in self.names.items()}
             look |= self.paths.keys()
         look |= {self.names[path] for path in touched if path in self.names}
-        overlay = {self.names[path]: data for path, data in contents.items() if path in self.names}
+        overlay = {
+            self.names[path]: data
+            for path, data in contents.items()
+            if path in self.names and _content(path) != data  # what is saved already is as good as on disk
+        }
         look |= overlay.keys() | (self.overlay.keys() & self.paths.keys())
         self.overlay = overlay
         if fresh and not self._started:  # nothing is known
@@ -217,7 +231,7 @@ class Linter:
         gone = known - self.paths.keys()
         changed = {name for name in look if self._differs(name)} | gone
         if changed:
-            self._change(changed, gone)
+            self._change(changed, gone, same=known == self.paths.keys())
 
     def _other_files(self, touched: Iterable[Path], members: Iterable[Path]) -> bool:
         """Whether there may be other files than before."""
@@ -239,32 +253,29 @@ class Linter:
         stamp = self._stamp(name)
         if old is not None and stamp == old[0] and name not in self.overlay:
             return False
-        try:
-            data = self.overlay[name] if name in self.overlay else self.paths[name].read_bytes()
-            new = _digest(data)
-        except OSError:
-            new = b"-"
+        data = self.overlay[name] if name in self.overlay else _content(self.paths[name])
+        new = _digest(data) if data is not None else b"-"
         before = old[1] if old is not None else None
         if before == b"":
             before = self._digests.get(name)
         self.files[name] = (stamp, new)
+        self._changed = True
         return before != new
 
-    def _change(self, changed: set[str], gone: set[str]) -> None:
+    def _change(self, changed: set[str], gone: set[str], *, same: bool) -> None:
         from nograd_lint.project.graph import invalid
 
         self._load_deep()
         world = self.world
         graph: Graph = world.graph
         project = world.project
-        same = project.has(self.paths)
         asked: dict[Use, bytes] = {}
         for uses, _ in graph.values():
             for use in uses:
-                if use not in asked and project.concerns(use, changed, same):
+                if use not in asked and project.concerns(use, changed, same=same):
                     known = self.answers.get(use)
                     asked[use] = project.answer(use) if known is None else known
-        stale = project.change(self.paths, changed, asked)
+        stale = project.change(self.paths, changed, asked, same=same)
         nodes = invalid(graph, stale, [("file", name) for name in changed])
         world.forget(nodes)
         for use in asked:
@@ -276,7 +287,6 @@ class Linter:
             self.files.pop(name, None)
         for name in changed:
             self._digests.pop(name, None)
-        self._changed = True
 
     # --- results ------------------------------------------------------------------------------------------------------
 
@@ -352,6 +362,13 @@ class Linter:
 
     # --- in several processes -----------------------------------------------------------------------------------------
 
+    def prepare(self) -> None:
+        """Before there are several processes: make what all of them need, and share no connection."""
+        self.world.project.names  # noqa: B018
+        self.world.project.switchers()
+        if self.cache is not None:
+            self.cache.close()
+
     def unjudged(self, names: Iterable[str]) -> list[str]:
         self._load_deep()
         return [name for name in names if name not in self.judged]
@@ -361,10 +378,7 @@ class Linter:
         from nograd_lint.project.graph import encode
 
         judged = {name: self.judged[name] for name in names if name in self.judged}
-        graph = b""
-        if self.cache is not None:
-            answers = self._all_answers()
-            graph = encode(self.world.graph, answers)
+        graph = encode(self.world.graph, self._all_answers())
         parts = self.cache.parts() if self.cache is not None else {}
         return msgspec.msgpack.encode(_Share(judged, graph, self._digests, parts, self.world.project.lowered))
 
@@ -376,23 +390,28 @@ class Linter:
         self.judged.update(share.judged)
         self._digests.update(share.digests)
         self.world.project.lowered += share.lowered
+        graph, answers = decode(share.graph)
+        self.answers.update(answers)
+        for node, (uses, nodes) in graph.items():
+            known = self.world.graph.setdefault(node, (uses, nodes))
+            if known[0] is not uses:
+                known[0].update(uses)
+                known[1].update(nodes)
         if self.cache is not None:
-            graph, answers = decode(share.graph)
-            self.answers.update(answers)
-            for node, (uses, nodes) in graph.items():
-                known = self.world.graph.setdefault(node, (uses, nodes))
-                if known[0] is not uses:
-                    known[0].update(uses)
-                    known[1].update(nodes)
             self.cache.take(share.parts)
         self._changed = True
 
     # --- for the next run ---------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Keep what is known for the next run; nothing of it may rest on contents that are not on disk."""
-        if self.cache is None or self.overlay or not self._changed:
+        """Keep what is known for the next run."""
+        if self.cache is None or not self._changed:
             return
+        if self.overlay:  # nothing that is kept may rest on contents that are not on disk
+            if self.engine.told or self._saved:
+                self.cache.drop()
+                return
+            self.sync([], {}, everything=False)
         from time import time_ns
 
         states = {}
@@ -405,9 +424,10 @@ class Linter:
             if now - stamp[1] < _RECENT:  # it may change once more without another time
                 stamp = (-2, 0, 0)
             files[name] = (stamp, digest)
-        states["state"] = msgspec.msgpack.encode(_State(files, self.results))
+        states["state"] = msgspec.msgpack.encode(_State(self._version, files, self.results))
         self.cache.save(self.family, states)
         self._changed = False
+        self._saved = True
 
     def _deep_states(self) -> dict[str, bytes]:
         from nograd_lint.project.graph import encode
@@ -417,12 +437,10 @@ class Linter:
         answers = self.answers = self._all_answers()
         judged = {name: j for name, j in self.judged.items() if not any(p.internal for p in j.problems)}
         switching = tuple(project.switching) if project.switching is not None else None
-        index = project.index
-        deep = _Deep(judged, encode(world.graph, answers), switching, index is not None)
-        states = {"deep": msgspec.msgpack.encode(deep)}
-        if index is not None:
-            states["names"] = msgspec.msgpack.encode(index)
-        return states
+        version = self._version = os.urandom(8)
+        deep = _Deep(version, judged, encode(world.graph, answers), switching)
+        names = _Names(version, project.index)
+        return {"deep": msgspec.msgpack.encode(deep), "names": msgspec.msgpack.encode(names)}
 
     def _all_answers(self) -> dict[Use, bytes]:
         answers: dict[Use, bytes] = {}
@@ -444,7 +462,7 @@ _SIGNATURE: list[bytes] = []
 
 
 def signature() -> bytes:
-    """Changes with the tool, its parsers and its rules."""
+    """Changes with the tool, its parsers and its rules; the same wherever the same is installed."""
     if not _SIGNATURE:
         import sys
         from importlib.metadata import PackageNotFoundError, version
@@ -457,11 +475,8 @@ def signature() -> bytes:
                 found.append(None)
         here = Path(__file__).parent
         for folder in ("", "analysis", "project", "syntax", "rules", "source", "knowledge", "fixes"):
-            with os.scandir(here / folder) as entries:
-                for entry in sorted(entries, key=lambda e: e.name):
-                    if entry.name.endswith((".py", ".toml")):
-                        status = entry.stat()
-                        found.append((folder, entry.name, status.st_size, status.st_mtime_ns))
+            files = sorted(path for path in (here / folder).iterdir() if path.suffix in (".py", ".toml"))
+            found += [(folder, path.name, _digest(path.read_bytes())) for path in files]
         _SIGNATURE.append(_digest(repr(found).encode()))
     return _SIGNATURE[0]
 
@@ -474,6 +489,13 @@ def _report_key(enabled: frozenset[str], least: Confidence) -> bytes:
     if key not in _KEYS:
         _KEYS[key] = _digest(repr((sorted(enabled), least.value)).encode())
     return _KEYS[key]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _digest(data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,59 +13,53 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 DELAY = 1.0  # seconds
+_PAUSE = 0.1  # seconds between two looks of the bar
 
 
 class Progress:
-    """Called with (files done, files in all). Shows nothing before :data:`DELAY` has passed, nor off a terminal."""
+    """Called with (files done, files in all). Shows nothing before :data:`DELAY` has passed, nor off a terminal.
+
+    No thread draws it: a process with several threads can't be forked safely.
+    """
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled and sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._due = time.monotonic() + DELAY
         self._bar: rich.progress.Progress | None = None
-        self._task: rich.progress.TaskID | None = None
-        self._state: tuple[int, int | None] = (0, None)
 
     def __enter__(self) -> Self:
-        if self._enabled:
-            self._timer = threading.Timer(DELAY, self._start)
-            self._timer.daemon = True
-            self._timer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._enabled = False
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._bar is not None:
-                self._bar.stop()
+        self._enabled = False
+        if self._bar is not None:
+            self._bar.stop()
 
     def __call__(self, done: int, total: int) -> None:
-        self._state = (done, total)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+        if not self._enabled or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _PAUSE
+        if self._bar is None:
+            self._bar = _bar()
+            self._bar.add_task("Linting", total=total)
+            self._bar.start()
+        [task] = self._bar.task_ids
+        self._bar.update(task, completed=done, total=total, refresh=True)
 
-    def _start(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bar
 
-        bar = Bar(
-            TextColumn("Linting"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("files"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        with self._lock:
-            if not self._enabled:  # over while rich was being imported
-                return
-            done, total = self._state
-            self._task = bar.add_task("Linting", completed=done, total=total)
-            self._bar = bar
-            bar.start()
+def _bar() -> rich.progress.Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("Linting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        auto_refresh=False,
+    )

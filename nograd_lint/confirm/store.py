@@ -16,15 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-DIRECTORY = ".nograd_lint_cache"
+from nograd_lint.cachedir import directory, prepare
+
 NAME = "confirm.json"
 VERSION = 1
 KEPT = ("verdict", "reason", "saved", "peak", "held", "time", "outputs")
-_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory holds the cache of nograd-lint.\n"
 
 
 def place(root: Path, cache_dir: Path | None = None) -> Path:
-    return (cache_dir or root / DIRECTORY) / NAME
+    return directory(root, cache_dir) / NAME
 
 
 def load(root: Path, cache_dir: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -80,10 +80,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
-        if not (path.parent / name).exists():
-            (path.parent / name).write_text(text, "utf-8")
+    prepare(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123

@@ -110,7 +110,7 @@ def _synchronisation(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     async def saved(ls: Server, params: types.DidSaveTextDocumentParams) -> None:
-        await ls.on_analysis(lambda lint: lint.configuration_changed())
+        await ls.on_analysis(lambda lint: lint.saved())
         ls.changed(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -127,7 +127,7 @@ def _synchronisation(server: Server) -> None:
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_SAVE)
     async def notebook_saved(ls: Server, params: types.DidSaveNotebookDocumentParams) -> None:
-        await ls.on_analysis(lambda lint: lint.configuration_changed())
+        await ls.on_analysis(lambda lint: lint.saved())
         ls.changed(params.notebook_document.uri)
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_CLOSE)

@@ -76,22 +76,39 @@ class Workspace:
     def _engine(self, path: Path) -> Engine:
         root = self._resolver.root(path).path
         if root not in self._engines:
-            self._engines[root] = Engine(self._resolver.nearest(root).settings, root, resolver=self._resolver)
+            engine = Engine(self._resolver.nearest(root).settings, root, resolver=self._resolver)
+            self._engines[root] = engine
+            for opened, content in self._contents.items():
+                engine.update(opened, content)
         return self._engines[root]
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
     def sync(self, contents: Contents) -> None:
         """Take over what is open; it stands for what is on disk."""
-        self._contents = dict(contents)
+        before, self._contents = self._contents, dict(contents)
+        for path in before.keys() | contents.keys():
+            if before.get(path) != contents.get(path):
+                self._update(path)
+
+    def _update(self, path: Path) -> None:
+        for engine in self._engines.values():
+            engine.update(path, self._contents.get(path))
 
     def files_changed(self, paths: Iterable[Path]) -> None:
         """Files were changed, made or removed on disk."""
         if any(path.name in CONFIG_FILES or path.name.startswith(("setup.", "requirements")) for path in paths):
             self.reset()
+        for path in paths:
+            self._update(path)
 
-    def configuration_changed(self) -> bool:
-        """Whether a configuration file is not what it was, for clients that do not watch files."""
+    def saved(self) -> None:
+        """A file was saved, and others may have been, for clients that do not watch files."""
+        for engine in self._engines.values():
+            engine.look()
+        self._configuration_changed()
+
+    def _configuration_changed(self) -> None:
         directories = {up for path in self._contents for up in path.parents}
         stamps: dict[Path, tuple[int, int]] = {}
         for directory in directories:
@@ -103,7 +120,6 @@ class Workspace:
         self._stamps = stamps
         if changed:
             self.reset()
-        return changed
 
     # --- linting ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +137,7 @@ class Workspace:
         found: dict[Path, Checked] = {}
         for members in groups.values():
             engine = self._engine(members[0])
-            for path, result in zip(members, engine.check(members, contents=self._contents), strict=True):
+            for path, result in zip(members, engine.check(members), strict=True):
                 found[path] = self._checked(engine, path, result)
         return [found.get(path) or Checked(path, None, FileResult(str(path)), path.parent, {}, {}) for path in paths]
 
@@ -165,7 +181,7 @@ class Workspace:
         from nograd_lint.fixes.apply import apply_fixes
 
         engine = self._engine(path)
-        results = engine.check([path], contents=self._contents)
+        results = engine.check([path])
         report = apply_fixes(engine, results, contents=self._contents, write=False)
         return next((file.after for file in report.files if file.path == path), None)
 

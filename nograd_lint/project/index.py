@@ -774,11 +774,7 @@ class Project:
         file = self._file(use[1])
         return b"-" if file is None else file.answer(use)
 
-    def has(self, paths: Iterable[str]) -> bool:
-        """Whether these are all files."""
-        return self._paths == frozenset(paths)
-
-    def concerns(self, use: Use, changed: set[str], same: bool) -> bool:
+    def concerns(self, use: Use, changed: set[str], *, same: bool) -> bool:
         """Whether the answer to a question may change with some files; ``same``: there are the same files as before."""
         kind = use[0]
         if kind in _ABOUT_NAMES:
@@ -787,14 +783,15 @@ class Project:
             return not same
         return use[1] in changed
 
-    def change(self, paths: Iterable[str], changed: Iterable[str], answers: Mapping[Use, bytes]) -> set[Use]:
+    def change(
+        self, paths: Iterable[str], changed: Iterable[str], answers: Mapping[Use, bytes], *, same: bool
+    ) -> set[Use]:
         """Some files have a new content, or are new, or gone; ``paths`` are all files there are now.
 
         Returns the questions among ``answers`` that have another answer now.
         """
         touched = set(changed)
-        before, self._paths = self._paths, frozenset(paths)
-        same = before == self._paths
+        self._paths = frozenset(paths)
         for path in touched:
             self._files.pop(path, None)
         self._resolved.clear()

@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from nograd_lint.cachedir import NAME
 from nograd_lint.confirm import store
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -87,7 +88,7 @@ def test_json_to_stdout_and_nothing_else(project: Path) -> None:
     )
     result = nograd_lint(project, *words)
     assert json.loads(result.stdout)["results"][0]["verdict"] == "confirmed"
-    assert not (project / store.DIRECTORY).exists()
+    assert not (project / NAME).exists()
 
 
 @pytest.mark.torch

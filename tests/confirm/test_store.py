@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nograd_lint.cachedir import NAME
 from nograd_lint.confirm import store
 
 CODE = (
@@ -39,7 +40,7 @@ def test_what_is_kept(tmp_path: Path) -> None:
             "date": "2026-01-01", "stale": False,
         }
     }  # fmt: skip
-    assert sorted(path.name for path in (tmp_path / store.DIRECTORY).iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / NAME).iterdir()) == [
         ".gitignore", "CACHEDIR.TAG", "confirm.json",
     ]  # fmt: skip
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from nograd_lint import parallel
 from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Confidence, FileResult
 from nograd_lint.engine import Engine
@@ -42,12 +43,20 @@ def shown(results: list[FileResult]) -> object:
     return {r.filename: msgspec.to_builtins(r) for r in results}
 
 
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little there is to do, do it in several processes."""
+    monkeypatch.setattr(parallel, "_WORTH_IT", 1)
+
+
+@pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("seed", range(SEQUENCES))
 def test_any_sequence_of_edits(tmp_path: Path, seed: int) -> None:
+    """An engine that lives on, one that is told of each edit, one per run with a cache, by one or several processes."""
     choose = random.Random(seed)
     edits.project(tmp_path)
     living = engine(tmp_path)
-    told = engine(tmp_path)
+    told = engine(tmp_path, use_cache=True)
     told.check(files(tmp_path))
     for _ in range(STEPS):
         before = {path: path.read_bytes() for path in files(tmp_path)}
@@ -60,8 +69,9 @@ def test_any_sequence_of_edits(tmp_path: Path, seed: int) -> None:
                 told.update(path, choose.choice((None, after.get(path))))
         asked = paths if choose.random() < 0.7 else choose.sample(paths, k=max(1, len(paths) // 3))
         cold = shown(engine(tmp_path).check(asked))
-        assert shown(engine(tmp_path, use_cache=True).check(asked)) == cold
-        assert shown(living.check(asked)) == cold
+        jobs = choose.choice((1, 1, 2))
+        assert shown(engine(tmp_path, use_cache=True).check(asked, jobs=jobs)) == cold
+        assert shown(living.check(asked, jobs=jobs)) == cold
         assert shown(told.check(asked)) == cold
 
 
@@ -136,13 +146,11 @@ def test_contents_of_an_editor_are_not_kept(tmp_path: Path) -> None:
     assert engine(tmp_path, use_cache=True).check(paths) == cold
 
 
-def test_several_processes_give_the_results_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nograd_lint import parallel
-
-    monkeypatch.setattr(parallel, "_WORTH_IT", 1)
+@pytest.mark.usefixtures("forks")
+def test_several_processes_give_the_results_of_one(tmp_path: Path) -> None:
     edits.project(tmp_path)
     paths = files(tmp_path)
-    assert engine(tmp_path).check(paths, jobs=2) == engine(tmp_path).check(paths)
+    assert engine(tmp_path).check(paths, jobs=3) == engine(tmp_path).check(paths)
     assert engine(tmp_path, use_cache=True).check(paths, jobs=2) == engine(tmp_path, use_cache=True).check(paths)
 
 
