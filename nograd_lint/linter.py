@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nograd_lint.project.graph import Graph
     from nograd_lint.project.index import Use
     from nograd_lint.project.summaries import World
+    from nograd_lint.settings import Settings
     from nograd_lint.source.files import SourceFile
     from nograd_lint.source.suppressions import Unused
 
@@ -331,6 +332,7 @@ class Linter:
         return silence(self, self.names[path], row)
 
     def _report(self, path: Path, source: SourceFile, shown: str, judged: Judged) -> FileResult:
+        from nograd_lint.settings import with_allowed_fix
         from nograd_lint.source import suppressions
 
         found = judged.found
@@ -339,16 +341,17 @@ class Linter:
         pragmas = suppressions.read(source)
         unused = [self._unused(u, source, shown) for u in suppressions.unused(pragmas, found)]
         resolver = self.engine.resolver
-        least = resolver.configuration(path).settings.min_confidence.rank
-        enabled = resolver.enabled(path)
+        settings = resolver.nearest(path.parent).settings
+        enabled, least = resolver.enabled(path), settings.min_confidence.rank
         chosen = [d for d in (*found, *unused) if d.code in enabled and d.confidence.rank >= least]
-        outcome = suppressions.apply(pragmas, chosen)
+        allowed = [with_allowed_fix(d, settings, resolver.rules) for d in chosen]
+        outcome = suppressions.apply(pragmas, allowed)
         kept = tuple(sorted(outcome.kept, key=lambda d: (d.span, d.code)))
         return FileResult(shown, kept, outcome.suppressed, judged.problems)
 
     def _report_key(self, path: Path) -> bytes:
         resolver = self.engine.resolver
-        return _report_key(resolver.enabled(path), resolver.nearest(path.parent).settings.min_confidence)
+        return _report_key(resolver.enabled(path), resolver.nearest(path.parent).settings)
 
     def _unused(self, unused: Unused, source: SourceFile, shown: str) -> Diagnostic:
         rule = self.engine.rules["NGL901"]
@@ -481,13 +484,13 @@ def signature() -> bytes:
     return _SIGNATURE[0]
 
 
-_KEYS: dict[tuple[frozenset[str], Confidence], bytes] = {}
+_KEYS: dict[tuple[frozenset[str], Confidence, tuple[tuple[str, ...], ...]], bytes] = {}
 
 
-def _report_key(enabled: frozenset[str], least: Confidence) -> bytes:
-    key = (enabled, least)
+def _report_key(enabled: frozenset[str], settings: Settings) -> bytes:
+    key = (enabled, settings.min_confidence, settings.allowed_fixes)
     if key not in _KEYS:
-        _KEYS[key] = _digest(repr((sorted(enabled), least.value)).encode())
+        _KEYS[key] = _digest(repr((sorted(enabled), *key[1:])).encode())
     return _KEYS[key]
 
 

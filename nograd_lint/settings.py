@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from nograd_lint.diagnostics import Applicability, Confidence, Severity
+from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, Severity
 
 Rules = Mapping[str, tuple[str, bool]]
 
@@ -147,6 +147,11 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     baseline: Annotated[str | None, Meta(description="Baseline file; the diagnostics in it are not reported.")] = None
     markdown: Annotated[bool, Meta(description="Lint the fenced Python blocks of Markdown files, too.")] = False
     confirm: Annotated[Confirm, Meta(description="Settings of `nograd-lint confirm`.")] = Confirm()
+
+    @property
+    def allowed_fixes(self) -> tuple[tuple[str, ...], ...]:
+        """All that :func:`fix_applicability` goes by."""
+        return self.fixable, self.unfixable, self.extend_safe_fixes, self.extend_unsafe_fixes
 
     def selection(self) -> Selection:
         return Selection(
@@ -296,6 +301,21 @@ def fix_applicability(code: str, declared: Applicability, settings: Settings, ru
     if code in promoted:
         return Applicability.SAFE
     return Applicability.UNSAFE if code in demoted else declared
+
+
+def with_allowed_fix(diagnostic: Diagnostic, settings: Settings, rules: Rules) -> Diagnostic:
+    """The diagnostic with its fix as the configuration has it: forbidden, promoted, demoted or as it is."""
+    fix = diagnostic.fix
+    if fix is None:
+        return diagnostic
+    how = fix_applicability(diagnostic.code, fix.applicability, settings, rules)
+    if how is fix.applicability:
+        return diagnostic
+    allowed = None
+    if how is not None:
+        message = f"{fix.message}; {how.value} by configuration"
+        allowed = msgspec.structs.replace(fix, applicability=how, message=message)
+    return msgspec.structs.replace(diagnostic, fix=allowed)
 
 
 def check_selectors(selection: Settings | Selection, rules: Rules, filename: str) -> None:

@@ -171,13 +171,9 @@ class _Fixer:
         return chosen
 
     def _may_apply(self, path: Path, diagnostic: Diagnostic, fix: Fix) -> bool:
-        from nograd_lint.settings import fix_applicability
-
         if _id(diagnostic) in self._blocked or not fix.edits:
             return False
-        settings = self.engine.resolver.configuration(path).settings
-        applicability = fix_applicability(diagnostic.code, fix.applicability, settings, self.engine.resolver.rules)
-        return applicability in self.allowed and not self._is_unfit(path, diagnostic.filename)
+        return fix.applicability in self.allowed and not self._is_unfit(path, diagnostic.filename)
 
     def _is_unfit(self, path: Path, filename: str) -> bool:
         """Whether a file is broken already, so that nobody could tell whether a fix breaks it."""

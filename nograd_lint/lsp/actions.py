@@ -36,11 +36,12 @@ def quick_fixes(
 
     ``documents`` says that the client takes edits with the version of the document that they are for.
     """
+    offered = {Applicability.SAFE, Applicability.UNSAFE} if unsafe else {Applicability.SAFE}
     for diagnostic, place in converter.overlapping(params.text_document.uri, params.range):
         shown = [_as_known(converter, diagnostic, place, params.context.diagnostics)]
-        offered = converter.checked.fix(diagnostic)
-        if offered is not None and (unsafe or offered[1] is Applicability.SAFE):
-            fix, how = offered
+        fix = diagnostic.fix
+        if fix is not None and fix.applicability in offered:
+            how = fix.applicability
             edits = changes(target, converter.checked.source, fix.edits)
             if edits:
                 label = "" if how is Applicability.SAFE else " (unsafe)"

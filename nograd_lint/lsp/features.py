@@ -196,7 +196,7 @@ def _answers(server: Server) -> None:
             listed += actions.quick_fixes(
                 converter, target, params, unsafe=ls.options.unsafe_fixes, documents=documents
             )
-        safe = any(how.value == "safe" for how in checked.fixes.values())
+        safe = any(d.fix is not None and d.fix.applicability.value == "safe" for d in checked.result.diagnostics)
         if safe and actions.wanted(actions.FIX_ALL, only):
             action = actions.fix_all(data={"uri": target.uri})
             listed.append(action if _resolves(ls) else await _with_edit(ls, action))

@@ -34,9 +34,9 @@ def markdown(checked: Checked, diagnostic: Diagnostic) -> str:
     lines = [f"**[{diagnostic.code}]({rule_url(diagnostic.code)}) {diagnostic.name}** · {about}"]
     if diagnostic.fingerprint in checked.measured:
         lines.append(f"**measured:** {measured_line(checked.measured[diagnostic.fingerprint])}")
-    if (offered := checked.fix(diagnostic)) is not None:
-        label = "fix" if offered[1] is Applicability.SAFE else "unsafe fix"
-        lines.append(f"**{label}:** {offered[0].message}")
+    if diagnostic.fix is not None:
+        label = "fix" if diagnostic.fix.applicability is Applicability.SAFE else "unsafe fix"
+        lines.append(f"**{label}:** {diagnostic.fix.message}")
     lines += [rule_docs.section(rule, title) for title in ("What it does", "Why is this bad?")]
     return "\n\n".join(filter(None, lines))
 

@@ -280,7 +280,7 @@ class Server(LanguageServer):
 def nothing(path: Path) -> Checked:
     from nograd_lint.diagnostics import FileResult
 
-    return Checked(path, None, FileResult(str(path)), path.parent, {}, {})
+    return Checked(path, None, FileResult(str(path)), path.parent, {})
 
 
 def create() -> Server:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nograd_lint.config import Resolver
-from nograd_lint.diagnostics import Applicability, Diagnostic, FileResult, Fix, Problem
+from nograd_lint.diagnostics import FileResult, Problem
 from nograd_lint.engine import Engine
 from nograd_lint.lsp.options import Options
 from nograd_lint.rules.registry import all_rules
-from nograd_lint.settings import Selection, fix_applicability
+from nograd_lint.settings import Selection
 from nograd_lint.source.discovery import CONFIG_FILES, discover
 from nograd_lint.source.files import SourceFile, load
 from nograd_lint.source.ignores import Excluder
@@ -28,12 +28,6 @@ class Checked(NamedTuple):
     result: FileResult
     root: Path
     measured: Mapping[str, Mapping[str, Any]]
-    fixes: Mapping[str, Applicability]  # how the fix of a diagnostic, by fingerprint, may be used
-
-    def fix(self, diagnostic: Diagnostic) -> tuple[Fix, Applicability] | None:
-        """The fix of a diagnostic, where one may be offered."""
-        how = self.fixes.get(diagnostic.fingerprint)
-        return (diagnostic.fix, how) if diagnostic.fix is not None and how is not None else None
 
 
 class Workspace:
@@ -139,7 +133,7 @@ class Workspace:
             engine = self._engine(members[0])
             for path, result in zip(members, engine.check(members), strict=True):
                 found[path] = self._checked(engine, path, result)
-        return [found.get(path) or Checked(path, None, FileResult(str(path)), path.parent, {}, {}) for path in paths]
+        return [found.get(path) or Checked(path, None, FileResult(str(path)), path.parent, {}) for path in paths]
 
     def _is_linted(self, path: Path) -> bool:
         configuration = self._resolver.nearest(path.parent)
@@ -153,14 +147,8 @@ class Workspace:
         settings = self._resolver.configuration(path).settings
         source = load(path, result.filename, self._contents.get(path), markdown=settings.markdown)
         if isinstance(source, Problem):
-            return Checked(path, None, result, engine.root, {}, {})
-        fixes: dict[str, Applicability] = {}
-        for diagnostic in result.diagnostics:
-            if diagnostic.fix is not None and diagnostic.fix.applicability is not Applicability.DISPLAY:
-                how = fix_applicability(diagnostic.code, diagnostic.fix.applicability, settings, self._resolver.rules)
-                if how is not None:
-                    fixes[diagnostic.fingerprint] = how
-        return Checked(path, source, result, engine.root, self._figures(engine), fixes)
+            return Checked(path, None, result, engine.root, {})
+        return Checked(path, source, result, engine.root, self._figures(engine))
 
     def _figures(self, engine: Engine) -> dict[str, dict[str, Any]]:
         """What confirm measured in the project, read again when it is there anew."""

@@ -145,6 +145,30 @@ def test_what_the_configuration_says(project: Project, setting: str, applied: li
     assert project.text("a.py") == EVALUATE + DISCARDED.partition("\n")[2]
 
 
+def test_what_is_shown_is_what_the_configuration_allows(project: Project) -> None:
+    project.write("a.py", EVALUATE + DISCARDED.partition("\n")[2])
+    shown: list[tuple[str, str, bool]] = []
+    # One cache throughout: a result that was kept under other settings must not come back.
+    for setting in ("", "unfixable = ['NGL101']", "extend-safe-fixes = ['NGL301']", "extend-unsafe-fixes = ['NGL1']"):
+        project.write("pyproject.toml", f"[tool.nograd-lint]\n{setting}\n")
+        resolver = Resolver({code: (rule.name, rule.default) for code, rule in all_rules().items()})
+        [result] = Engine(Settings(), project.root, resolver=resolver).check([project.root / "a.py"])
+        for found in result.diagnostics:
+            fix = found.fix
+            how = "none" if fix is None else fix.applicability.value
+            shown.append((found.code, how, fix is not None and fix.message.endswith(f"; {how} by configuration")))
+    assert shown == [
+        ("NGL101", "safe", False),
+        ("NGL301", "unsafe", False),
+        ("NGL101", "none", False),
+        ("NGL301", "unsafe", False),
+        ("NGL101", "safe", False),
+        ("NGL301", "safe", True),
+        ("NGL101", "unsafe", True),
+        ("NGL301", "unsafe", False),
+    ]
+
+
 def test_suppressed_diagnostics_are_left_alone(project: Project) -> None:
     text = EVALUATE.replace(".item()\n", ".item()  # nograd: ignore[NGL101] on purpose\n")
     project.write("a.py", text)
