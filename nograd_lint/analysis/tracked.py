@@ -158,6 +158,12 @@ def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> li
         kept = tuple(k for m in sure for k in facts.kept.get(m.forward.node, ()))
         tops = [_top_statement(facts, m.forward, training) for m in sure]
         region = (min(tops), max(tops)) if not training else (top, top)
+        whole = None
+        root = facts.body.root
+        if root is not None and not training and function == facts.unit and not root.is_async and not root.is_generator:
+            whole = Symbol("function", facts.path, facts.unit)
+        else:
+            region = _narrowed(facts, [m.forward for m in sure], region)
         if facts.unit == MODULE:
             code = "NGL103"
         elif training or any(m.why_unsafe == SHARED for m in sure):
@@ -170,10 +176,6 @@ def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> li
         for m in sure:
             for note in m.notes:
                 notes.setdefault(note)
-        root = facts.body.root
-        whole = None
-        if root is not None and not training and function == facts.unit and not root.is_async and not root.is_generator:
-            whole = Symbol("function", facts.path, facts.unit)
         unsafe = next((m.why_unsafe for m in sure if m.why_unsafe), "")
         way = next((w.steps for w in entry.ways), ()) if entry is not None else ()
         result.append(
@@ -200,6 +202,30 @@ def _top_statement(facts: Facts, forward: Forward, training: list[int]) -> int:
         if not any(stmt <= t for t in training) or not _holds(facts, stmt, training):
             return stmt
     return forward.stmt
+
+
+def _narrowed(facts: Facts, forwards: list[Forward], region: tuple[int, int]) -> tuple[int, int]:
+    """The run of statements within the one suite of a condition, ``try`` or ``with`` that holds all the forwards.
+
+    Loops are left whole: a guard around one is entered once.
+    """
+    while region[0] == region[1]:
+        stmt = facts.by_ordinal[region[0]]
+        if isinstance(stmt, ir.If):
+            suites = [stmt.body, stmt.orelse]
+        elif isinstance(stmt, ir.Try):
+            suites = [stmt.body, *(handler.body for handler in stmt.handlers), stmt.orelse, stmt.final]
+        elif isinstance(stmt, ir.With):
+            suites = [stmt.body]
+        else:
+            break
+        inner = {next((n for n in forward.stmts if n > stmt.o), 0) for forward in forwards}
+        if not any(inner <= {child.o for child in suite} for suite in suites):
+            break
+        if isinstance(stmt, ir.With) and (min(inner), max(inner)) == (stmt.body[0].o, stmt.body[-1].o):
+            break  # the guard may as well go around
+        region = min(inner), max(inner)
+    return region
 
 
 def _holds(facts: Facts, stmt: int, nodes: list[int]) -> bool:

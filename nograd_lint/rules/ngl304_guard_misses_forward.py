@@ -59,7 +59,7 @@ from nograd_lint.analysis.tracked import Tracked, tracked
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.rules._base import Finding, FixPlan, Kind, MoveGuard, Rule
 from nograd_lint.rules._guards import makes_guard, shown
-from nograd_lint.rules._work import only_prepares, works_on
+from nograd_lint.rules._work import only_prepares, run_of, works_on
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
@@ -83,13 +83,14 @@ def check(unit: UnitContext) -> Iterator[Finding]:
             continue
         taken.add(missed.region)
         forward = missed.forwards[0]
+        run = run_of(unit, [stmt.o, *missed.forwards])
         yield Finding(
             stmt.items[guard.item].expr.o,
             f"the guard misses the forward: `{shown(unit.source(forward))}` runs outside it with gradient tracking on",
             missed.confidence,
             (unit.note("runs with gradient tracking on", forward), *(unit.note(text, n) for text, n in missed.notes)),
-            (min(stmt.o, missed.region[0]), max(stmt.o, missed.region[1])),
-            _fix(unit, stmt, guard, missed),
+            run,
+            _fix(unit, stmt, guard, run, missed) if run is not None else None,
         )
 
 
@@ -125,12 +126,10 @@ def _is_used(unit: UnitContext, stmt: ir.With, found: Tracked) -> bool:
     return any(isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) in names for n in ir.walk(forward))
 
 
-def _fix(unit: UnitContext, stmt: ir.With, guard: Guard, found: Tracked) -> FixPlan | None:
-    block, _ = unit.place[stmt.o]
-    siblings = {s.o for s in block}
-    first, last = min(stmt.o, found.region[0]), max(stmt.o, found.region[1])
-    if found.region[0] not in siblings or found.region[1] not in siblings:
-        return None
+def _fix(unit: UnitContext, stmt: ir.With, guard: Guard, run: tuple[int, int], found: Tracked) -> FixPlan | None:
+    first, last = run
+    if stmt.o not in {s.o for s in unit.place[first][0]}:
+        return None  # the guard stands deeper than the forward
     if any(first <= node <= unit.end_of(last) for node in unit.yields_and_awaits):
         return None
     applicability = Applicability.SAFE if found.safe else Applicability.UNSAFE
