@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 import msgspec
 
-from nograd_lint.diagnostics import Diagnostic, Position
+from nograd_lint.diagnostics import Confidence, Diagnostic, Position
 from nograd_lint.source.files import SourceFile
 from nograd_lint.source.lexer import STRING, logical_line
 
@@ -84,19 +84,20 @@ def with_fingerprints(source: SourceFile, diagnostics: Iterable[Diagnostic]) -> 
     """The diagnostics of a file with their fingerprints, sorted by place.
 
     They must be all that the rules found, before any filter: which of several equal ones is meant is a matter of order.
+    Those of low confidence come last, as they are looked for only where somebody wants to know of them.
     """
     import hashlib
 
     seen: Counter[bytes] = Counter()
     found = []
-    for diagnostic in sorted(diagnostics, key=_place):
+    for diagnostic in sorted(sorted(diagnostics, key=_place), key=lambda d: d.confidence is Confidence.LOW):
         statement = statement_tokens(source.analysis, source.offset(diagnostic.region.start))
         fields = (diagnostic.code, diagnostic.filename, diagnostic.function)
         base = b"\0".join([*(field.encode("utf-8", "replace") for field in fields), statement])
         digest = hashlib.blake2b(b"%b\0%d" % (base, seen[base]), digest_size=8).hexdigest()
         seen[base] += 1
         found.append(msgspec.structs.replace(diagnostic, fingerprint=digest))
-    return tuple(found)
+    return tuple(sorted(found, key=_place))
 
 
 def _place(diagnostic: Diagnostic) -> tuple[Position, Position, str]:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def judge(
-    linter: Linter, name: str, source: SourceFile, shown: str
+    linter: Linter, name: str, source: SourceFile, shown: str, *, low: bool
 ) -> tuple[tuple[Diagnostic, ...], tuple[Problem, ...]]:
-    """Every diagnostic of a file, from all rules at all confidences, and what went wrong."""
+    """Every diagnostic of a file, from all rules, and what went wrong; ``low``: surely those of low confidence, too."""
     file = linter.world.project.file(name)
     if file is None or file.screened_out:
         return (), ()
-    return _Judge(linter, file, source, shown).run()
+    return _Judge(linter, file, source, shown, low).run()
 
 
 def silence(linter: Linter, name: str, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
@@ -48,13 +48,14 @@ def evidence(linter: Linter, message: str, place: Place) -> Evidence:
 
 
 class _Judge:
-    def __init__(self, linter: Linter, file: File, source: SourceFile, shown: str) -> None:
+    def __init__(self, linter: Linter, file: File, source: SourceFile, shown: str, low: bool) -> None:
         self.linter = linter
         self.world = linter.world
         self.rules = linter.engine.rules
         self.file = file
         self.source = source
         self.shown = shown
+        self.low = low
         self.problems: list[Problem] = []
 
     def run(self) -> tuple[tuple[Diagnostic, ...], tuple[Problem, ...]]:
@@ -75,7 +76,7 @@ class _Judge:
                 self._problem(unit, error)
                 continue
             if facts is not None:
-                yield from self._unit(UnitContext(self.world, facts, target))
+                yield from self._unit(UnitContext(self.world, facts, target, low=self.low))
         rejected = next((file.rejected[unit] for unit in units if unit in file.rejected), None)
         if source.broken:
             broken = source.broken[0]

@@ -14,6 +14,7 @@ import msgspec
 from nograd_lint.config import Root
 from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, Evidence, FileResult, Fix, Problem
 from nograd_lint.project.names import NameIndex
+from nograd_lint.project.stars import Bindings
 from nograd_lint.settings import ANALYSIS_FIELDS
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ K = TypeVar("K", bound="_Deep | _Names")
 
 
 class Judged(msgspec.Struct, frozen=True, array_like=True):
-    """Every diagnostic of a file, from all rules at all confidences, before suppressions."""
+    """Every diagnostic of a file, from all rules, before suppressions; ``low``: surely those of low confidence, too."""
 
     found: tuple[Diagnostic, ...]
     problems: tuple[Problem, ...]
+    low: bool
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -63,6 +65,7 @@ class _Deep(msgspec.Struct, array_like=True):
 class _Names(msgspec.Struct, array_like=True):
     version: bytes
     index: NameIndex | None
+    bindings: dict[str, Bindings]
 
 
 class _Share(msgspec.Struct, array_like=True):
@@ -71,6 +74,7 @@ class _Share(msgspec.Struct, array_like=True):
     judged: dict[str, Judged]
     graph: bytes
     digests: dict[str, bytes]
+    bindings: dict[str, Bindings]
     parts: dict[bytes, bytes]
     lowered: int
 
@@ -149,6 +153,7 @@ class Linter:
         project = self.world.project
         project.switching = frozenset(deep.switching) if deep.switching is not None else None
         project.index = names.index
+        project.stars.bindings = names.bindings
 
     def _kept(self, key: str, kind: type[K]) -> K | None:
         data = self._load(key) if self._version else None
@@ -316,13 +321,23 @@ class Linter:
     def judge(self, name: str, source: SourceFile, shown: str) -> Judged:
         self._load_deep()
         judged = self.judged.get(name)
-        if judged is None:
+        low = self._wants_low(name, source)
+        if judged is None or (low and not judged.low):
             from nograd_lint.judge import judge
 
             node = ("file", name)
-            judged = Judged(*self.world.record(node, lambda: judge(self, name, source, shown)))
+            judged = Judged(*self.world.record(node, lambda: judge(self, name, source, shown, low=low)), low)
             self.judged[name] = judged
         return judged
+
+    def _wants_low(self, name: str, source: SourceFile | None = None) -> bool:
+        """Whether diagnostics of low confidence are asked for: to be reported, or by a comment that suppresses some."""
+        from nograd_lint.source import suppressions
+
+        path, resolver = self.paths[name], self.engine.resolver
+        if resolver.nearest(path.parent).settings.min_confidence is Confidence.LOW:
+            return True
+        return source is not None and "NGL901" in resolver.enabled(path) and suppressions.matter(source.analysis)
 
     def silence(self, path: Path, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
         """See :meth:`nograd_lint.engine.Engine.silence`."""
@@ -374,7 +389,8 @@ class Linter:
 
     def unjudged(self, names: Iterable[str]) -> list[str]:
         self._load_deep()
-        return [name for name in names if name not in self.judged]
+        judged = self.judged
+        return [name for name in names if name not in judged or not (judged[name].low or not self._wants_low(name))]
 
     def give(self, names: Iterable[str]) -> bytes:
         """What was found out about some files, for another process."""
@@ -383,7 +399,9 @@ class Linter:
         judged = {name: self.judged[name] for name in names if name in self.judged}
         graph = encode(self.world.graph, self._all_answers())
         parts = self.cache.parts() if self.cache is not None else {}
-        return msgspec.msgpack.encode(_Share(judged, graph, self._digests, parts, self.world.project.lowered))
+        return msgspec.msgpack.encode(
+            _Share(judged, graph, self._digests, self.world.project.stars.bindings, parts, self.world.project.lowered)
+        )
 
     def take(self, data: bytes) -> None:
         """What another process found out."""
@@ -393,6 +411,7 @@ class Linter:
         self.judged.update(share.judged)
         self._digests.update(share.digests)
         self.world.project.lowered += share.lowered
+        self.world.project.stars.bindings.update(share.bindings)
         graph, answers = decode(share.graph)
         self.answers.update(answers)
         for node, (uses, nodes) in graph.items():
@@ -442,7 +461,7 @@ class Linter:
         switching = tuple(project.switching) if project.switching is not None else None
         version = self._version = os.urandom(8)
         deep = _Deep(version, judged, encode(world.graph, answers), switching)
-        names = _Names(version, project.index)
+        names = _Names(version, project.index, project.stars.bindings)
         return {"deep": msgspec.msgpack.encode(deep), "names": msgspec.msgpack.encode(names)}
 
     def _all_answers(self) -> dict[Use, bytes]:

@@ -36,40 +36,44 @@ class Tracked(msgspec.Struct, frozen=True):
     ways: tuple[tuple[str, str, int, str], ...] = ()  # a way in with gradients on
 
 
-def tracked(world: World, facts: Facts) -> list[Tracked]:
-    """All tracked evaluations of a unit, best evidence first decides the confidence."""
-    return _looked_at(world, facts)[0]
+def tracked(world: World, facts: Facts, *, low: bool = True) -> list[Tracked]:
+    """All tracked evaluations of a unit, best evidence first decides the confidence.
+
+    Without ``low``, those of low confidence may be missing: most of them turn out to be none once somebody has looked
+    for callers, which costs most.
+    """
+    return _looked_at(world, facts, low)[0]
 
 
 def silent(world: World, facts: Facts) -> dict[int, Why]:
     """Every forward of a unit that is no tracked evaluation, and why."""
-    return _looked_at(world, facts)[1]
+    return _looked_at(world, facts, True)[1]
 
 
-def _looked_at(world: World, facts: Facts) -> tuple[list[Tracked], dict[int, Why]]:
+def _looked_at(world: World, facts: Facts, low: bool) -> tuple[list[Tracked], dict[int, Why]]:
     nothing: tuple[list[Tracked], dict[int, Why]] = ([], {})
 
     # Recursion: a function in the making is not reported by its callees.
     def find() -> tuple[list[Tracked], dict[int, Why]]:
         current = world.facts(facts.path, facts.unit)  # asked for here, so that the answer is known to rest on them
-        return _look(world, current) if current is not None else nothing
+        return _look(world, current, low) if current is not None else nothing
 
-    return world.memo(("tracked", facts.path, facts.unit), find, nothing)
+    return world.memo(("tracked" if low else "surely tracked", facts.path, facts.unit), find, nothing)
 
 
-def _look(world: World, facts: Facts) -> tuple[list[Tracked], dict[int, Why]]:
+def _look(world: World, facts: Facts, low: bool) -> tuple[list[Tracked], dict[int, Why]]:
     why = _whole_unit(world, facts) if facts.forwards else None
     if why is not None:
         return [], dict.fromkeys(facts.forwards, why)
     candidates = []
     silent: dict[int, Why] = {}
     for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
-        found = Why.AT_CALLEE if _reported_at_callee(world, facts, forward) else weigh(world, facts, forward)
+        found = Why.AT_CALLEE if _reported_at_callee(world, facts, forward, low) else weigh(world, facts, forward)
         if isinstance(found, Why):
             silent[forward.node] = found
         else:
             candidates.append(found)
-    if not candidates:
+    if not candidates or not (low or any(c.confidence is not Confidence.LOW for c in candidates)):
         return [], silent  # before anybody looks for callers, which costs most
     symbol = Symbol("function", facts.path, facts.unit)
     entry = world.entry(symbol) if facts.unit != MODULE else None
@@ -118,14 +122,14 @@ def _callers_know_better(world: World, facts: Facts, symbol: Symbol) -> bool:
     return True
 
 
-def _reported_at_callee(world: World, facts: Facts, forward: Forward) -> bool:
+def _reported_at_callee(world: World, facts: Facts, forward: Forward, low: bool) -> bool:
     """The function that is called is reported itself, at its own forward."""
     if forward.target is None:
         return False
     target = world.facts(forward.target.path, forward.target.name)
     if target is None or target is facts or _left_to_callers(world, forward, target):
         return False
-    return any(t.confidence is not Confidence.LOW for t in tracked(world, target))
+    return any(t.confidence is not Confidence.LOW for t in tracked(world, target, low=low))
 
 
 def _left_to_callers(world: World, forward: Forward, target: Facts) -> bool:

@@ -5,18 +5,19 @@ Answers depend on the set of files and their contents alone, never on the order 
 
 from __future__ import annotations
 
-import posixpath
 import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import blake2b
+from posixpath import dirname, join
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from nograd_lint.project.names import NameIndex, Names
+from nograd_lint.project.stars import Bindings, Stars
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.outline import Definition, Outline, module_text, outline, unit_text
 from nograd_lint.syntax.quick import quick
@@ -192,13 +193,11 @@ class File:
         return self._globals
 
     @property
-    def stars(self) -> tuple[ir.Alias, ...]:
-        self._project.uses.add(self._use_outline)
-        return self._stars
-
-    @cached_property
-    def _stars(self) -> tuple[ir.Alias, ...]:
-        return tuple(i.alias for i in self._outline.imports if i.alias.name == "*")
+    def bindings(self) -> Bindings:
+        """What the module level binds."""
+        stars = tuple(f"{'.' * i.alias.level}{i.alias.module}" for i in self._outline.imports if i.alias.name == "*")
+        tops = {name for names in (self._classes, self._functions) for name in names if "." not in name}
+        return Bindings(self._globals.union(tops, self._imports), stars)
 
     # --- questions about the text -----------------------------------------------------------------------------------
 
@@ -507,6 +506,8 @@ class Project:
         self._resolved: dict[tuple[str, str], tuple[Symbol | None, set[Use]]] = {}
         self._ancestors: dict[Symbol, tuple[tuple[Symbol, ...], set[Use]]] = {}
         self._directories = frozenset(_parents(self._paths))
+        self._modules_inside: dict[str, list[str]] | None = None
+        self.stars = Stars(self._bindings, lambda spelled, origin: self._at(dirname(origin), spelled), self._inside)
 
     def keep(self, file: File, unit: str) -> None:
         """A unit was lowered; those that were lowered longest ago go."""
@@ -537,11 +538,14 @@ class Project:
 
     def module(self, dotted: str, origin: str, level: int = 0) -> str | None:
         """The file that ``import dotted`` means in the file ``origin`` (a package means its ``__init__``)."""
-        return self._module(posixpath.dirname(origin), f"{'.' * level}{dotted}")
+        return self._module(dirname(origin), f"{'.' * level}{dotted}")
 
     def _module(self, directory: str, spelled: str) -> str | None:
+        self.uses.add(("module", directory, spelled))
+        return self._at(directory, spelled)
+
+    def _at(self, directory: str, spelled: str) -> str | None:
         key = (directory, spelled)
-        self.uses.add(("module", *key))
         if key not in self._modules:
             dotted = spelled.lstrip(".")
             self._modules[key] = self._find_module(dotted, directory, len(spelled) - len(dotted))
@@ -552,16 +556,16 @@ class Project:
         if level:
             base = directory
             for _ in range(level - 1):
-                base = posixpath.dirname(base)
-            return self._module_at(posixpath.join(base, tail) if tail else base)
+                base = dirname(base)
+            return self._module_at(join(base, tail) if tail else base)
         while True:
-            for folder in (directory, posixpath.join(directory, "src")):
-                found = self._module_at(posixpath.join(folder, tail) if folder else tail)
+            for folder in (directory, join(directory, "src")):
+                found = self._module_at(join(folder, tail) if folder else tail)
                 if found is not None:
                     return found
             if not directory:
                 return None
-            directory = posixpath.dirname(directory)
+            directory = dirname(directory)
 
     def _module_at(self, path: str) -> str | None:
         for candidate in (f"{path}.py", f"{path}/__init__.py" if path else "__init__.py"):
@@ -615,22 +619,40 @@ class Project:
             return self._imported(path, file.imports[head], rest, depth + 1)
         if head in file.globals:
             return Symbol("global", path, dotted)
-        for alias in file.stars:
-            target = self.module(alias.module, path, alias.level)
-            if target is not None and target != path:
-                found = self._member(target, dotted, depth + 1)
-                if found is not None:
-                    return found
+        for target in self._offering(path, head):
+            found = self._member(target, dotted, depth + 1)
+            if found is not None:
+                return found
         if path.endswith("__init__.py"):
-            sub = self._module(posixpath.dirname(path), f".{head}")
+            sub = self._module(dirname(path), f".{head}")
             if sub is not None:
                 return Symbol("module", sub, "") if not rest else self._member(sub, rest, depth + 1)
-        for alias in file.stars:  # ``from torch import *``
-            if self.module(alias.module, path, alias.level) is None and not alias.level:
-                name = self._canonical(f"{alias.module}.{dotted}")
-                if name != f"{alias.module}.{dotted}" or alias.module.partition(".")[0] == "torch":
-                    return Symbol("external", "", name)
+        for module in self.stars.outside(path):  # ``from torch import *``
+            name = self._canonical(f"{module}.{dotted}")
+            if name != f"{module}.{dotted}" or module.partition(".")[0] == "torch":
+                return Symbol("external", "", name)
         return None
+
+    def _offering(self, path: str, name: str) -> tuple[str, ...]:
+        """The files that a file imports ``*`` from and that may bind a name."""
+        self.uses.add(("star", path, name))
+        return self.stars.offering(path, name)
+
+    def _bindings(self, path: str) -> Bindings:
+        file = self._file(path)
+        return file.bindings if file is not None else Bindings(frozenset(), ())
+
+    def _inside(self, path: str) -> Iterable[str]:
+        if not path.endswith("__init__.py"):
+            return ()
+        if self._modules_inside is None:
+            self._modules_inside = {}
+            for one in self._paths:
+                folder, _, name = one.rpartition("/")
+                if name == "__init__.py":
+                    folder, _, name = folder.rpartition("/")
+                self._modules_inside.setdefault(folder, []).append(name.removesuffix(".py"))
+        return self._modules_inside.get(dirname(path), ())
 
     def _class_member(self, path: str, name: str, rest: str, depth: int) -> Symbol | None:
         if not rest:
@@ -767,10 +789,9 @@ class Project:
         if kind == "below":
             return b"%d" % self._count(use[1])
         if kind == "module":
-            outer, self.uses = self.uses, set()
-            found = self._module(use[1], use[2])
-            self.uses = outer
-            return (found or "").encode("utf-8", "replace")
+            return (self._at(use[1], use[2]) or "").encode("utf-8", "replace")
+        if kind == "star":
+            return repr((self.stars.offering(use[1], use[2]), self.stars.outside(use[1]))).encode()
         file = self._file(use[1])
         return b"-" if file is None else file.answer(use)
 
@@ -781,6 +802,8 @@ class Project:
             return True
         if kind in _ABOUT_PATHS:
             return not same
+        if kind == "star":
+            return not same or self.stars.reach_any(use[1], changed)
         return use[1] in changed
 
     def change(
@@ -799,7 +822,9 @@ class Project:
         self._calling.clear()
         if not same:
             self._modules.clear()
+            self._modules_inside = None
             self._directories = frozenset(_parents(self._paths))
+        self.stars.forget(touched)
         new = {path: self._file(path) for path in touched}
         called: set[str] = set()
         defined: set[str] = set()
@@ -819,6 +844,8 @@ class Project:
                 differs = self.switching is None or switched
             elif kind in _ABOUT_PATHS:
                 differs = not same and self.answer(use) != old
+            elif kind == "star":
+                differs = self.answer(use) != old
             else:
                 differs = use[1] in touched and self.answer(use) != old
             if differs:
@@ -829,5 +856,5 @@ class Project:
 def _parents(paths: Iterable[str]) -> Iterable[str]:
     for path in paths:
         while path:
-            path = posixpath.dirname(path)
+            path = dirname(path)
             yield path

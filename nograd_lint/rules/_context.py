@@ -32,14 +32,18 @@ class UnitContext:
 
     Attributes:
         target_torch: oldest PyTorch the project supports as (major, minor); None means the newest.
+        low: whether findings of low confidence are wanted; a rule that finds them dearly may leave them out otherwise.
     """
 
-    def __init__(self, world: World, facts: Facts, target_torch: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, world: World, facts: Facts, target_torch: tuple[int, ...] | None = None, *, low: bool = True
+    ) -> None:
         self.world = world
         self.facts = facts
         self.path = facts.path
         self.unit = facts.unit
         self.target_torch = target_torch
+        self.low = low
 
     @property
     def is_module(self) -> bool:

@@ -76,10 +76,14 @@ def unfrozen_elsewhere(unit: UnitContext, attribute: str) -> Note | None:
         rb"\b%s\.requires_grad_\(\s*(?:True)?\s*\)|"
         rb"\bin [\w.()]*\b%s\.(?:named_)?parameters\(\):(?:(?!\n\S)[\s\S]){0,800}?\.requires_grad = True" % (name, name)
     )
-    for path in sorted(unit.world.project.paths):
-        file = unit.world.project.file(path)
-        match = pattern.search(file.data) if file is not None else None
-        if file is None or match is None:
+    project = unit.world.project
+    calling = ("requires_grad_", "parameters", "named_parameters")
+    for path in sorted({path for called in calling for path in project.files_calling(called)}):
+        file = project.file(path)
+        if file is None or not file.mentions(attribute):
+            continue
+        match = pattern.search(file.data)
+        if match is None:
             continue
         for other, definition in file.units.items():
             context = unit.other(path, other) if definition.start <= match.start() < definition.end else None

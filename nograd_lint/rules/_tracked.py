@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def findings(unit: UnitContext, code: str, what: str) -> Iterator[Finding]:
     """Findings of one code; ``what`` completes "`model(x)` …"."""
-    for found in tracked(unit.world, unit.facts):
+    for found in tracked(unit.world, unit.facts, low=unit.low):
         if found.code == code and left_out(unit, found) is None:
             yield _finding(unit, found, what)
 

@@ -72,7 +72,7 @@ def check(unit: UnitContext) -> Iterator[Finding]:
     guards = [g for g in unit.facts.guards.values() if g.mode.off]
     if not guards:
         return
-    found = [t for t in tracked(unit.world, unit.facts) if t.confidence is not Confidence.LOW]
+    found = [t for t in tracked(unit.world, unit.facts, low=False) if t.confidence is not Confidence.LOW]
     taken: set[tuple[int, int]] = set()
     for guard in sorted(guards, key=lambda g: (g.node, g.item)):
         stmt = unit.by_ordinal[guard.node]
