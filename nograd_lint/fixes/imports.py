@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -188,6 +189,8 @@ def _import_torch(layout: Layout, at: int) -> Change:
             start = layout.start(node)
             return Change(start, start, "import torch" + lines.newline(lines.row(start)))
     head = list(takewhile(lambda node: node.type not in _DEFINITIONS, top))
+    if (change := _among_imports(layout, head)) is not None:
+        return change
     before = [i for i, node in enumerate(head) if node.type in (*_IMPORTS, "future_import_statement")]
     if not before and head and _is_docstring(head[0]):
         before = [0]
@@ -205,6 +208,63 @@ def _import_torch(layout: Layout, at: int) -> Change:
     newline = lines.newline(row)
     start = layout.indented(row)
     return Change(start, start, f"import torch{newline}{'' if layout.is_blank(row) else newline}")
+
+
+def _among_imports(layout: Layout, head: list[Node]) -> Change | None:
+    """``import torch`` where its like stand: in the last group of imports that is neither Python's nor the project's.
+
+    None where the imports at the top of the file are not so plain that this could be said.
+    """
+    lines = layout.lines
+    imports = [node for node in head if node.type in _IMPORTS and layout.own_line(node)]
+    groups: list[list[Node]] = []
+    for node in imports:
+        row = lines.row(layout.start(node))
+        adjoins = groups and lines.row(layout.end(groups[-1][-1])) + 1 == row
+        if adjoins:
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    third = [group for group in groups if any(map(_is_third_party, group)) and not any(map(_is_relative, group))]
+    if third:
+        plain = [node for node in third[-1] if node.type == "import_statement" and _module(node) < "torch"]
+        if not plain:
+            start = layout.start(third[-1][0])
+            return Change(start, start, "import torch" + lines.newline(lines.row(start)))
+        last, blank = plain[-1], ""
+    else:
+        standard = [group for group in groups if all(map(_is_standard, group))]
+        if not standard and groups:
+            start = layout.start(groups[0][0])
+            return Change(start, start, "import torch" + lines.newline(lines.row(start)) * 2)
+        if not standard:
+            return None
+        last = standard[-1][-1]
+        blank = lines.newline(lines.row(layout.end(last)))
+    row = lines.row(layout.end(last))
+    following = [node for node in head if node.start_byte >= last.end_byte]
+    if following and layout.joined(following[0]):
+        return None
+    return Change(lines.end(row), lines.end(row), f"{blank}{lines.newline(row)}import torch")
+
+
+def _module(node: Node) -> str:
+    name = node.child_by_field_name("module_name") or node.child_by_field_name("name")
+    if name is not None and name.type == "aliased_import":
+        name = name.child_by_field_name("name")
+    return _text(name)
+
+
+def _is_relative(node: Node) -> bool:
+    return _module(node).startswith(".")
+
+
+def _is_standard(node: Node) -> bool:
+    return _module(node).partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_third_party(node: Node) -> bool:
+    return not _is_standard(node) and not _is_relative(node)
 
 
 def _is_docstring(node: Node) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nograd_lint.analysis.tracked import Tracked, tracked
+from nograd_lint.analysis.weigh import SHARED
 from nograd_lint.diagnostics import Applicability
 from nograd_lint.project.index import MODULE
 from nograd_lint.rules._base import Decorate, Finding, FixPlan, Note, Wrap
 from nograd_lint.rules._deferred import consumed_off
 from nograd_lint.rules._explained import explained
+from nograd_lint.rules._shared import switched_by_branch
 from nograd_lint.rules._wasted import wasted
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def _shown(function: str) -> str:
 
 def _fix(unit: UnitContext, found: Tracked) -> FixPlan | None:
     root = unit.root
+    if found.why_unsafe == SHARED:
+        return switched_by_branch(unit, found.forwards)
     applicability = Applicability.SAFE if found.safe else Applicability.UNSAFE
     reason = (
         "nothing asks for a gradient of these outputs"

@@ -102,16 +102,16 @@ def check(unit: UnitContext) -> Iterator[Finding]:
     for stmt in unit.all(ir.ExprStmt):
         value = stmt.value
         if isinstance(value, (ir.Name, ir.Attr)) and named(unit, value):
-            yield _finding(unit, stmt, "is only named, not entered", call=False)
+            yield _finding(unit, stmt, "is only named, not entered", guard=unit.source(value.o) + "()")
         elif isinstance(value, ir.Call):
             name = called(unit, value)
             if name is not None and name != "torch.set_grad_enabled":
-                yield _finding(unit, stmt, "is made and dropped", call=True)
+                yield _finding(unit, stmt, "is made and dropped", guard=unit.source(value.o))
             elif (name := called(unit, value.func)) and name != "torch.set_grad_enabled":
-                yield _finding(unit, stmt, "gives back a guarded function that is dropped", call=False)
+                yield _finding(unit, stmt, "gives back a guarded function that is dropped")
 
 
-def _finding(unit: UnitContext, stmt: ir.ExprStmt, what: str, *, call: bool) -> Finding:
+def _finding(unit: UnitContext, stmt: ir.ExprStmt, what: str, *, guard: str | None = None) -> Finding:
     text = shown(unit.source(stmt.value.o))
     rest = unit.after(stmt.o)
     below = rest[0] if rest else None
@@ -124,7 +124,7 @@ def _finding(unit: UnitContext, stmt: ir.ExprStmt, what: str, *, call: bool) -> 
         f"`{text}` has no effect here: it {what}, and gradient tracking stays as it is",
         Confidence.HIGH,
         region=region,
-        fix=_wrap(unit, stmt, rest) if call else None,
+        fix=_wrap(unit, stmt, rest, guard) if guard is not None else None,
     )
 
 
@@ -141,13 +141,13 @@ def _at_sign(unit: UnitContext, stmt: ir.ExprStmt, below: ir.Def) -> FixPlan | N
     return FixPlan("Decorate the function", Applicability.SAFE, (AtSign(stmt.o),), "nothing else can be meant")
 
 
-def _wrap(unit: UnitContext, stmt: ir.ExprStmt, rest: tuple[ir.Stmt, ...]) -> FixPlan | None:
-    assert isinstance(stmt.value, ir.Call)
-    if not rest or called(unit, stmt.value) == "torch.enable_grad" or isinstance(rest[0], (ir.Def, ir.Class)):
+def _wrap(unit: UnitContext, stmt: ir.ExprStmt, rest: tuple[ir.Stmt, ...], guard: str) -> FixPlan | None:
+    name = called(unit, stmt.value) or named(unit, stmt.value)
+    if not rest or name in ("torch.enable_grad", "torch.set_grad_enabled") or isinstance(rest[0], (ir.Def, ir.Class)):
         return None
     first, last = rest[0].o, unit.end_of(rest[-1].o)
     if any(first <= node <= last for node in unit.yields_and_awaits) or trains_between(unit, first, last):
         return None
-    actions: tuple[Action, ...] = (Delete(stmt.o), Wrap(first, rest[-1].o, unit.source(stmt.value.o)))
+    actions: tuple[Action, ...] = (Delete(stmt.o), Wrap(first, rest[-1].o, guard))
     reason = "all that follows in the block comes under the guard"
     return FixPlan("Put the rest of the block under the guard", Applicability.UNSAFE, actions, reason)

@@ -21,6 +21,47 @@ def predict(model, batches):
         futures = [pool.submit(model, x) for x in batches]  # NGL305
         return [future.result().argmax(1) for future in futures]
 ```
+```python error
+import threading
+
+import torch
+
+
+@torch.no_grad()
+def predict(model, batches):
+    model.eval()
+    found = []
+
+    def work():
+        for x in batches:
+            found.append(model(x).argmax(1))
+
+    thread = threading.Thread(target=work)  # NGL305
+    thread.start()
+    thread.join()
+    return found
+```
+```python fixed
+import threading
+
+import torch
+
+
+@torch.no_grad()
+def predict(model, batches):
+    model.eval()
+    found = []
+
+    @torch.no_grad()
+    def work():
+        for x in batches:
+            found.append(model(x).argmax(1))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return found
+```
 ```python ok
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,7 +81,8 @@ def predict(model, batches):
 ```
 
 ## Fix safety
-There is no fix: decorate the function that runs in the thread.
+A function defined in the same place is decorated; that is unsafe, for others may call it too. Elsewhere there is no fix:
+decorate the function that runs in the thread.
 
 ## Known problems
 An executor that comes from elsewhere is recognised by its name alone, with medium confidence.
@@ -56,8 +98,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nograd_lint.diagnostics import Confidence, Severity
-from nograd_lint.rules._base import Finding, Rule
+from nograd_lint.diagnostics import Applicability, Confidence, Severity
+from nograd_lint.rules._base import Decorate, Finding, FixPlan, Rule
 from nograd_lint.rules._carry import surely_off
 from nograd_lint.rules._deferred import forwards_of
 from nograd_lint.rules._flow import reaching
@@ -68,7 +110,7 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL305", name="guard-not-inherited", severity=Severity.ERROR)
+RULE = Rule(code="NGL305", name="guard-not-inherited", severity=Severity.ERROR, fixable=True)
 
 _POOL_METHODS = frozenset(
     ("submit", "map", "apply", "apply_async", "map_async", "imap", "imap_unordered", "starmap", "starmap_async")
@@ -97,7 +139,18 @@ def check(unit: UnitContext) -> Iterator[Finding]:
             f"`{shown(unit.source(function.o))}` runs in {where}, to which the guard does not reach: gradients are on there",
             Confidence.HIGH if sure and level > 1 else Confidence.MEDIUM,
             (unit.note("switched off here, for this thread", source.node),) if source is not None else (),
+            fix=_decorate(unit, function),
         )
+
+
+def _decorate(unit: UnitContext, function: ir.Expr) -> FixPlan | None:
+    """A guard above the function that runs in the thread, where it is defined here."""
+    value = unit.facts.values.get(function.o)
+    node = value.data[0] if value is not None and value.kind == "func" else None
+    if not isinstance(node, ir.Def) or node.is_async:
+        return None
+    reason = "others may call the function too"
+    return FixPlan(f"Decorate `{node.name}` with `torch.no_grad()`", Applicability.UNSAFE, (Decorate(node.o),), reason)
 
 
 def _started(unit: UnitContext, call: ir.Call) -> tuple[ir.Expr, str, bool] | None:

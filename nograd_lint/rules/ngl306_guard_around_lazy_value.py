@@ -18,6 +18,15 @@ def scores(model, batches):
     model.eval()
     return (model(x).softmax(1) for x in batches)  # NGL306
 ```
+```python fixed
+import torch
+
+
+@torch.no_grad()
+def scores(model, batches):
+    model.eval()
+    return list(model(x).softmax(1) for x in batches)
+```
 ```python ok
 import torch
 
@@ -29,7 +38,8 @@ def scores(model, batches):
 ```
 
 ## Fix safety
-There is no fix: a list in place of the lazy value keeps all outputs in memory, which is for the author to decide.
+Unsafe: a list in place of a generator expression or `map` is computed at once and holds all outputs in memory. There is no
+fix for lambdas and coroutines.
 
 ## Known problems
 A consumer that holds a guard of its own is not looked for.
@@ -43,8 +53,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nograd_lint.diagnostics import Confidence, Severity
-from nograd_lint.rules._base import Finding, Rule
+from nograd_lint.diagnostics import Applicability, Confidence, Severity
+from nograd_lint.rules._base import Finding, FixPlan, Replace, Rule
 from nograd_lint.rules._carry import surely_off
 from nograd_lint.rules._deferred import forwards_of, unguarded_in
 from nograd_lint.rules._flow import reaching
@@ -54,7 +64,7 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL306", name="guard-around-lazy-value", severity=Severity.ERROR)
+RULE = Rule(code="NGL306", name="guard-around-lazy-value", severity=Severity.ERROR, fixable=True)
 
 _LAZY_FUNCTIONS = ("map", "filter")
 
@@ -83,7 +93,26 @@ def _lazy(unit: UnitContext, value: ir.Expr, what: str) -> Iterator[Finding]:
         f"{kind} is {what}: the model runs when it is consumed, with gradient tracking on",
         Confidence.HIGH if level > 1 else Confidence.MEDIUM,
         (unit.note("the guard that has ended by then", source.node),),
+        fix=_as_list(unit, value),
     )
+
+
+def _as_list(unit: UnitContext, value: ir.Expr) -> FixPlan | None:
+    """The value computed under the guard."""
+    if isinstance(value, ir.Comp):
+        # Its parentheses are no part of the node: they become those of the call.
+        stmt = unit.parent_statement[value.o]
+        text = unit.source(stmt)
+        opening = text[: text.find(unit.source(value.o))].rstrip()
+        if not opening.endswith("(") or "{}" in text:
+            return None
+        change = Replace(stmt, f"{opening[:-1]}list{text[len(opening) - 1 :]}")
+    elif isinstance(value, ir.Call) and isinstance(value.func, ir.Name) and value.func.id in _LAZY_FUNCTIONS:
+        change = Replace(value.o, "list({})")
+    else:
+        return None
+    reason = "all outputs are in memory at once"
+    return FixPlan("Compute a list under the guard", Applicability.UNSAFE, (change,), reason)
 
 
 def _runs_later(unit: UnitContext, value: ir.Expr) -> tuple[str, int] | None:

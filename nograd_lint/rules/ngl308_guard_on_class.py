@@ -28,6 +28,7 @@ class Scorer:
     def __init__(self, model):
         self.model = model.eval()
 
+    @torch.no_grad()
     def score(self, x):
         return self.model(x).softmax(1)
 ```
@@ -45,7 +46,7 @@ class Scorer:
 ```
 
 ## Fix safety
-Unsafe: the decorator goes, and the methods that were meant still need one of their own.
+Unsafe: the decorator goes from the class to the methods that run a model, and others may have been meant.
 
 ## Known problems
 None.
@@ -60,7 +61,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
-from nograd_lint.rules._base import Finding, FixPlan, RemoveDecorator, Rule
+from nograd_lint.rules._base import Decorate, Finding, FixPlan, RemoveDecorator, Rule
 from nograd_lint.rules._guards import decorators
 from nograd_lint.syntax import ir
 
@@ -73,15 +74,31 @@ RULE = Rule(code="NGL308", name="guard-on-class", severity=Severity.ERROR, fixab
 def check(unit: UnitContext) -> Iterator[Finding]:
     for cls in unit.all(ir.Class):
         for decorator in decorators(unit, cls):
+            meant = _meant(unit, cls) if decorator.off else []
+            guard = unit.source(decorator.expr.o)
             yield Finding(
                 decorator.expr.o,
                 f"`{decorator.name}` on the class `{cls.name}` guards `__init__` alone, and turns the class into a function",
                 Confidence.HIGH,
                 region=(cls.o, cls.o),
                 fix=FixPlan(
-                    "Remove the decorator",
+                    "Decorate the methods that run a model" if meant else "Remove the decorator",
                     Applicability.UNSAFE,
-                    (RemoveDecorator(cls.o, decorator.index),),
-                    "the methods that run the model need a guard of their own",
+                    (RemoveDecorator(cls.o, decorator.index), *(Decorate(method.o, guard) for method in meant)),
+                    "other methods may have been meant",
                 ),
             )
+
+
+def _meant(unit: UnitContext, cls: ir.Class) -> list[ir.Def]:
+    """The methods that run a model with gradients on and could be decorated."""
+    found = []
+    for method in cls.body:
+        if not isinstance(method, ir.Def) or method.is_async or method.name == "__init__":
+            continue
+        own = unit.other(unit.path, f"{unit.enclosing[method.o]}.{method.name}")
+        if own is None or own.facts.backwards or own.facts.steps:
+            continue
+        if any(forward.tracked for forward in own.facts.forwards.values()):
+            found.append(method)
+    return found

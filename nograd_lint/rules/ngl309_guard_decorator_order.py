@@ -56,6 +56,24 @@ def predict(model, x):
     with evaluating(model):
         return model(x).argmax(1).tolist()
 ```
+```python fixed
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def evaluating(model):
+    model.eval()
+    with torch.no_grad():
+        yield model
+    model.train()
+
+
+def predict(model, x):
+    with evaluating(model):
+        return model(x).argmax(1).tolist()
+```
 ```python ok
 from contextlib import contextmanager
 
@@ -79,7 +97,8 @@ class Factory:
 ```
 
 ## Fix safety
-Swapping the two decorators is safe: the present order can't work. There is no fix for `@contextmanager`.
+Swapping the two decorators is safe: the present order can't work. Putting the `yield` of a context manager under the guard
+is unsafe: from then on the bodies of all its `with` statements run with gradients off.
 
 ## Known problems
 None.
@@ -95,9 +114,9 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.project.index import Symbol
-from nograd_lint.rules._base import Finding, FixPlan, Note, Rule, SwapDecorators
+from nograd_lint.rules._base import Finding, FixPlan, Note, RemoveDecorator, Rule, SwapDecorators, Wrap
 from nograd_lint.rules._guards import Decorator, decorators
-from nograd_lint.rules._work import forwards_in
+from nograd_lint.rules._work import forwards_in, run_of
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
@@ -174,4 +193,18 @@ def _manages(unit: UnitContext, function: ir.Def, guard: Decorator) -> Iterator[
             Confidence.HIGH if level > 1 else Confidence.MEDIUM,
             tuple(notes),
             (function.o, function.o),
+            _around_yield(unit, function, guard),
         )
+
+
+def _around_yield(unit: UnitContext, function: ir.Def, guard: Decorator) -> FixPlan | None:
+    """The guard around the one ``yield``, and around what runs a model beside it."""
+    yields = [node.o for node in unit.all(ir.Yield)]
+    first, last = function.body[0].o, unit.end_of(function.body[-1].o)
+    run = run_of(unit, yields + [f.node for f in forwards_in(unit, first, last)]) if len(yields) == 1 else None
+    if run is None or not isinstance(guard.expr, ir.Call):
+        return None
+    actions = (RemoveDecorator(function.o, guard.index), Wrap(*run, unit.source(guard.expr.o)))
+    return FixPlan(
+        "Put the `yield` under the guard", Applicability.UNSAFE, actions, "other `with` bodies come under it too"
+    )

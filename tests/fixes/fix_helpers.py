@@ -36,7 +36,11 @@ def fixed(text: str, *actions: Callable[[str], Action]) -> str | None:
 
 
 def is_guard(node: ast.AST) -> bool:
-    return isinstance(node, ast.With) and [ast.unparse(item) for item in node.items] == [GUARD]
+    return isinstance(node, ast.With) and all(_guards(ast.unparse(item)) for item in node.items)
+
+
+def _guards(text: str) -> bool:
+    return text == GUARD or text.startswith("torch.set_grad_enabled(")
 
 
 class Strip(ast.NodeTransformer):

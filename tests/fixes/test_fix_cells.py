@@ -52,8 +52,8 @@ def test_a_run_of_statements_in_one_cell() -> None:
 def test_the_import_goes_to_the_cell_of_the_imports() -> None:
     source = notebook("import numpy as np", "from model import model", "model(1)")
     assert cells(source, wrap(source, "model(1)", "model(1)")) == [
-        "import numpy as np",
-        "from model import model\nimport torch",
+        "import numpy as np\nimport torch",
+        "from model import model",
         "with torch.no_grad():\n    model(1)",
     ]
 

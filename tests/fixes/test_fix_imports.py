@@ -48,14 +48,18 @@ def test_known_names_are_used(head: str, guard: str) -> None:
     [
         ("import torch.nn as nn", "import torch\nimport torch.nn as nn"),
         ("import os\nfrom torch import nn\nimport b", "import os\nimport torch\nfrom torch import nn\nimport b"),
-        ("from model import (\n    model,\n)  # m", "from model import (\n    model,\n)  # m\nimport torch"),
+        ("from model import (\n    model,\n)  # m", "import torch\nfrom model import (\n    model,\n)  # m"),
+        ("import os\nimport sys\n\nfrom . import a", "import os\nimport sys\n\nimport torch\n\nfrom . import a"),
+        ("from . import a", "import torch\n\nfrom . import a"),
+        ("import numpy\nimport yaml\nfrom a import b", "import numpy\nimport torch\nimport yaml\nfrom a import b"),
+        ("import os\n\nimport tqdm\n\nfrom .a import b", "import os\n\nimport torch\nimport tqdm\n\nfrom .a import b"),
         ('"""Doc."""', '"""Doc."""\n\nimport torch'),
         ('"""Doc."""\nfrom __future__ import division', '"""Doc."""\nfrom __future__ import division\n\nimport torch'),
         ("#!/usr/bin/env python\n# coding: utf-8", "#!/usr/bin/env python\n# coding: utf-8\nimport torch"),
         ("import os; import sys; a = (\n  1)", "import os; import sys; a = (\n  1)\nimport torch"),
         (
             "import os\nos.environ['A'] = 'b'\nfrom model import model\nif os:\n    import sys",
-            "import os\nos.environ['A'] = 'b'\nfrom model import model\nimport torch\nif os:\n    import sys",
+            "import os\nos.environ['A'] = 'b'\nimport torch\nfrom model import model\nif os:\n    import sys",
         ),
     ],
 )  # fmt: skip
@@ -76,7 +80,7 @@ def test_two_guards_share_one_import() -> None:
     text = "from model import model\na = model(1)\nb = 2\nc = model(3)\n"
     first, second = ordinal(text, "a ="), ordinal(text, "c =")
     assert fixed(text, lambda _: Wrap(first, first), lambda _: Wrap(second, second)) == (
-        "from model import model\nimport torch\nwith torch.no_grad():\n    a = model(1)\nb = 2\n"
+        "import torch\nfrom model import model\nwith torch.no_grad():\n    a = model(1)\nb = 2\n"
         "with torch.no_grad():\n    c = model(3)\n"
     )
 
@@ -112,7 +116,7 @@ def test_a_decorator_must_not_need_what_may_be_missing() -> None:
 def test_a_decorator_sees_only_what_was_imported_above_it() -> None:
     text = "import os\ndef f(x):\n    return model(x)\nimport torch\n"
     assert fixed(text, lambda t: Decorate(ordinal(t, "def f"))) == (
-        "import os\nimport torch\n@torch.no_grad()\ndef f(x):\n    return model(x)\nimport torch\n"
+        "import os\n\nimport torch\n@torch.no_grad()\ndef f(x):\n    return model(x)\nimport torch\n"
     )
 
 
