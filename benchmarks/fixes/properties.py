@@ -33,7 +33,7 @@ from nograd_lint.source.files import SourceFile, load
 # Rules whose fixes add a guard and do nothing else.
 ADD_A_GUARD = {"NGL101", "NGL102", "NGL103", "NGL104", "NGL105"}
 GUARD = re.compile(r"(?:\w+\.)*(?:no_grad\(\)|inference_mode\(\)|set_grad_enabled\(.*\))")
-GUARD_LINE = re.compile(rf"(?:with {GUARD.pattern}:|@{GUARD.pattern})(?=\\n|$)", re.MULTILINE)
+GUARD_LINE = re.compile(rf"(?:with {GUARD.pattern}:|@{GUARD.pattern})(?=\\n|\r|$)", re.MULTILINE)
 
 
 def check(root: Path) -> tuple[FixReport, list[str]]:

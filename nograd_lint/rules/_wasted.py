@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nograd_lint.analysis.facts import Forward
+    from nograd_lint.analysis.facts import Facts, Forward
     from nograd_lint.analysis.tracked import Tracked
     from nograd_lint.rules._context import UnitContext
 
@@ -20,13 +20,18 @@ def is_wasted(unit: UnitContext, forward: Forward) -> bool:
     if not forward.tracked or forward.frozen or forward.leaf_input or forward.level < 2 or forward.target is not None:
         return False
     sinks = facts.sinks.get(forward.node, {})
-    if any(kind in sinks for kind in _NEEDED) or not ("detach" in sinks or "argmax" in sinks):
+    if is_needed(facts, forward) or not ("detach" in sinks or "argmax" in sinks):
         return False
     if not _in_step(unit, forward):
         return False
     trained = {f.receiver for n, f in facts.forwards.items() if "backward" in facts.sinks.get(n, {})}
     # The trained network itself is run once more for evaluation: a validation phase.
     return forward.receiver not in trained
+
+
+def is_needed(facts: Facts, forward: Forward) -> bool:
+    """The output goes, with its graph, where a gradient may be asked for."""
+    return any(kind in facts.sinks.get(forward.node, {}) for kind in _NEEDED)
 
 
 def _in_step(unit: UnitContext, forward: Forward) -> bool:
