@@ -2,8 +2,7 @@
 
     python accounted.py SCRIPT ACCOUNT
 
-ACCOUNT gets, as JSON, the bytes that were saved for backward under each line of the script's folder. A line is its
-file, its function and its text, so that it is the same line after it has moved.
+ACCOUNT gets, as JSON, the bytes that were saved for backward under each line of the script's folder.
 """
 
 from __future__ import annotations
@@ -15,13 +14,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from fix_helpers import Line, line_key
+
 from nograd_lint.confirm import ledger
-
-Line = tuple[str, str, str]
-
-
-def key(file: str, function: str, text: str) -> Line:
-    return file, function, text.partition("#")[0].strip()
 
 
 class Account(ledger.Account):
@@ -47,7 +42,7 @@ def main() -> None:
             path = Path(frame.f_code.co_filename)
             if path.parent == root:
                 text = linecache.getline(str(path), frame.f_lineno)
-                found.append(key(path.name, frame.f_code.co_name, text))
+                found.append(line_key(path.name, frame.f_code.co_name, text))
             frame = frame.f_back
         return tuple(found)
 

@@ -12,6 +12,12 @@ from nograd_lint.rules._base import Action, FixPlan
 from nograd_lint.syntax.lower import spans
 
 GUARD = "torch.no_grad()"
+# File, function and text of a line: the same after it has moved.
+Line = tuple[str, str, str]
+
+
+def line_key(file: str, function: str, text: str) -> Line:
+    return file, function, text.partition("#")[0].strip()
 
 
 def plan(*actions: Action) -> FixPlan:

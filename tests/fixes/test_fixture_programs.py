@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from accounted import Line, key
+from fix_helpers import Line, line_key
 
 from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Diagnostic
@@ -83,7 +83,7 @@ def lines(project: Path, diagnostic: Diagnostic) -> Iterator[Line]:
     source = (project / diagnostic.filename).read_text(encoding="utf-8").splitlines()
     function = diagnostic.function.rpartition(".")[2]
     for row in range(diagnostic.region.start.row, diagnostic.region.end.row + 1):
-        yield key(diagnostic.filename, function, source[row - 1])
+        yield line_key(diagnostic.filename, function, source[row - 1])
 
 
 def program(project: Path, script: str) -> Ran:
