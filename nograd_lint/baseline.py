@@ -78,8 +78,10 @@ def _entry(diagnostic: Diagnostic) -> Entry:
 
 def apply(baseline: Baseline, results: Sequence[FileResult]) -> list[FileResult]:
     """The results with what the baseline knows moved to what is suppressed."""
-    known = {entry.fingerprint for entry in baseline.diagnostics}
-    return [_applied(known, result) for result in results]
+    known: dict[str, set[str]] = {}
+    for entry in baseline.diagnostics:
+        known.setdefault(entry.filename, set()).add(entry.fingerprint)
+    return [_applied(known.get(result.filename, ()), result) for result in results]
 
 
 def _applied(known: Collection[str], result: FileResult) -> FileResult:

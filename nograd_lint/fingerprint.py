@@ -80,11 +80,16 @@ def _string(token: bytes) -> bytes:
     return body.replace(b"{{", b"{").replace(b"}}", b"}").lower()
 
 
-def with_fingerprints(source: SourceFile, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def with_fingerprints(source: SourceFile, name: str, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The diagnostics of a file with their fingerprints, sorted by place.
 
     They must be all that the rules found, before any filter: which of several equal ones is meant is a matter of order.
     Those of low confidence come last, as they are looked for only where somebody wants to know of them.
+
+    Args:
+        source: the file.
+        name: its path below the root of its own project, whichever project the run is about.
+        diagnostics: what was found in it.
     """
     import hashlib
 
@@ -92,7 +97,7 @@ def with_fingerprints(source: SourceFile, diagnostics: Iterable[Diagnostic]) -> 
     found = []
     for diagnostic in sorted(sorted(diagnostics, key=_place), key=lambda d: d.confidence is Confidence.LOW):
         statement = statement_tokens(source.analysis, source.offset(diagnostic.region.start))
-        fields = (diagnostic.code, diagnostic.filename, diagnostic.function)
+        fields = (diagnostic.code, name, diagnostic.function)
         base = b"\0".join([*(field.encode("utf-8", "replace") for field in fields), statement])
         digest = hashlib.blake2b(b"%b\0%d" % (base, seen[base]), digest_size=8).hexdigest()
         seen[base] += 1

@@ -59,7 +59,7 @@ class _Judge:
         self.problems: list[Problem] = []
 
     def run(self) -> tuple[tuple[Diagnostic, ...], tuple[Problem, ...]]:
-        found = with_fingerprints(self.source, self._all())
+        found = with_fingerprints(self.source, self.file.path, self._all())
         return found, tuple(self.problems)
 
     def _all(self) -> Iterator[Diagnostic]:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from nograd_lint.baseline import Baseline, BaselineError, Entry, apply, build, prune, read, show, write
+from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import (
     Confidence,
     Diagnostic,
@@ -22,8 +23,13 @@ from nograd_lint.diagnostics import (
     Span,
     Suppressed,
 )
+from nograd_lint.engine import Engine
 from nograd_lint.fingerprint import statement_tokens, with_fingerprints
+from nograd_lint.rules.registry import all_rules
+from nograd_lint.settings import Settings
 from nograd_lint.source.files import SourceFile
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
 def diagnostic(row: int, code: str = "NGL101", filename: str = "a.py", function: str = "f") -> Diagnostic:
@@ -31,9 +37,9 @@ def diagnostic(row: int, code: str = "NGL101", filename: str = "a.py", function:
     return Diagnostic(code, "name", f"message {row}", Severity.WARNING, Confidence.HIGH, filename, function, span, span)
 
 
-def fingerprints(text: str, *found: Diagnostic) -> list[str]:
+def fingerprints(text: str, *found: Diagnostic, name: str = "a.py") -> list[str]:
     source = SourceFile(Path("a.py"), "a.py", text.encode())
-    return [d.fingerprint for d in with_fingerprints(source, found)]
+    return [d.fingerprint for d in with_fingerprints(source, name, found)]
 
 
 # --- fingerprints -----------------------------------------------------------------------------------------------------
@@ -92,9 +98,9 @@ def test_what_a_fingerprint_is_made_of() -> None:
         diagnostic(2),
         diagnostic(1, code="NGL104"),
         diagnostic(1, function="g"),
-        diagnostic(1, filename="b.py"),
     ]
-    assert len(set(fingerprints("m(x)\nm(x)\n", *found))) == 5
+    assert len(set(fingerprints("m(x)\nm(x)\n", *found))) == 4
+    assert not set(fingerprints("m(x)\nm(x)\n", *found)) & set(fingerprints("m(x)\nm(x)\n", *found, name="b.py"))
     assert all(len(fingerprint) == 16 for fingerprint in fingerprints("m(x)\nm(x)\n", *found))
 
 
@@ -246,3 +252,47 @@ def test_baselines_that_cannot_be_read_or_written(tmp_path: Path) -> None:
         read(tmp_path / "gone.json")
     with pytest.raises(BaselineError, match="file not found"):
         write(tmp_path / "no" / "directory.json", Baseline())
+
+
+# --- a whole project --------------------------------------------------------------------------------------------------
+
+
+def engine(root: Path, **settings: object) -> Engine:
+    resolver = Resolver({code: (rule.name, rule.default) for code, rule in all_rules().items()}, overrides=settings)
+    return Engine(msgspec.structs.replace(Settings(), **settings), root, resolver=resolver, use_cache=False)
+
+
+def python_files(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.py"))
+
+
+def test_a_file_has_the_fingerprints_of_its_own_project(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(FIXTURES / "wasteful", tmp_path / name)
+    together = engine(tmp_path).check(python_files(tmp_path))
+    alone = engine(tmp_path / "two").check(python_files(tmp_path / "two"))
+    assert len(marks(alone)) > 1
+    assert marks(together) == marks(alone) * 2
+    # A baseline knows which of the projects it was written for.
+    known = build(together[: len(together) // 2])
+    assert [bool(found) for found in marks(apply(known, together))] == [False] * len(alone) + list(
+        map(bool, marks(alone))
+    )
+
+
+def test_a_baseline_outlives_a_formatter(tmp_path: Path) -> None:
+    ruff = shutil.which("ruff", path=sysconfig.get_path("scripts")) or shutil.which("ruff")
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+    shutil.copytree(FIXTURES, tmp_path / "fixtures", ignore=shutil.ignore_patterns("__pycache__"))
+    files = python_files(tmp_path)
+    everything = engine(tmp_path, select=("ALL",), min_confidence=Confidence.LOW)
+    results = everything.check(files)
+    write(tmp_path / "baseline.json", build(results))
+    style = ("--isolated", "--line-length", "60", "--config", "format.quote-style='single'")
+    subprocess.run([ruff, "format", *style, tmp_path], capture_output=True, check=True)
+    formatted = everything.check(files)
+    places = [[[d.region for d in result.diagnostics] for result in found] for found in (results, formatted)]
+    assert places[0] != places[1]
+    assert sum(map(len, marks(results))) > 50
+    assert [d for result in apply(read(tmp_path / "baseline.json"), formatted) for d in result.diagnostics] == []

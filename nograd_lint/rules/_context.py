@@ -182,16 +182,19 @@ class UnitContext:
         """Where a node stands in the unit's text."""
         from nograd_lint.syntax.lower import spans
 
+        return spans(self.text)[node]
+
+    @property
+    def text(self) -> str:
+        """The unit's text; rows of :meth:`span` are counted in it."""
         file = self.world.project.file(self.path)
         assert file is not None
-        return spans(file.text(self.unit))[node]
+        return file.text(self.unit)
 
     def source(self, node: int) -> str:
         """The text of a node."""
-        file = self.world.project.file(self.path)
-        assert file is not None
         span = self.span(node)
-        lines = file.text(self.unit).split("\n")[span.start.row - 1 : span.end.row]
+        lines = self.text.split("\n")[span.start.row - 1 : span.end.row]
         lines[-1] = lines[-1][: span.end.column - 1]
         lines[0] = lines[0][span.start.column - 1 :]
         return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Confidence
@@ -41,7 +42,22 @@ def _lacks_at_sign(unit: UnitContext) -> bool:
     """The line above the function is a guard without its ``@`` (NGL301, reported where that line stands)."""
     file = unit.world.project.file(unit.path)
     definition = file.units.get(unit.unit) if file is not None else None
-    if file is None or definition is None or definition.start == 0:
+    if file is None or definition is None:
         return False
-    end = definition.start - 1
-    return _ABOVE.match(file.data[file.data.rfind(b"\n", 0, end) + 1 : end]) is not None
+    found = line_above(file.data[: definition.start].split(b"\n")[:-1])
+    return found is not None and _ABOVE.match(found[0]) is not None
+
+
+def line_above(lines: Sequence[bytes]) -> tuple[bytes, bool] | None:
+    """Of the lines above a function the one that belongs to it, and whether it stands directly above.
+
+    Formatters put blank lines between a function and a statement above it; the statement still belongs to the function
+    where a blank line sets it off from what precedes it.
+    """
+    last = len(lines) - 1
+    while last >= 0 and not lines[last].strip():
+        last -= 1
+    if last < 0:
+        return None
+    direct = last == len(lines) - 1
+    return (lines[last], direct) if direct or last == 0 or not lines[last - 1].strip() else None

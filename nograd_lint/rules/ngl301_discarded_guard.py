@@ -68,7 +68,8 @@ def switch_off():
 ```
 
 ## Fix safety
-The `@` in front of a guard directly above a `def` is safe: nothing else can be meant. Elsewhere the rest of the block is put
+The `@` in front of a guard directly above a `def` is safe: nothing else can be meant; where blank lines stand
+between the two there is no fix. Elsewhere the rest of the block is put
 under the guard; that is unsafe, for more than the author had in mind may stand there.
 
 ## Known problems
@@ -86,6 +87,7 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Applicability, Confidence, Severity
 from nograd_lint.rules._base import Action, AtSign, Delete, Finding, FixPlan, Kind, Rule, Wrap
+from nograd_lint.rules._explained import line_above
 from nograd_lint.rules._guards import called, decorators, named, shown
 from nograd_lint.rules._training import trains_between
 from nograd_lint.syntax import ir
@@ -116,9 +118,16 @@ def _finding(unit: UnitContext, stmt: ir.ExprStmt, what: str, *, guard: str | No
     rest = unit.after(stmt.o)
     below = rest[0] if rest else None
     region = (stmt.o, rest[-1].o) if rest else None
-    if isinstance(below, ir.Def) and _adjoins(unit, stmt, below):
+    above = _above(unit, below) if isinstance(below, ir.Def) else None
+    if isinstance(below, ir.Def) and above is not None:
         message = f"`{text}` above `{below.name}` has no effect: the `@` is missing"
-        return Finding(stmt.o, message, Confidence.HIGH, region=(stmt.o, below.o), fix=_at_sign(unit, stmt, below))
+        return Finding(
+            stmt.o,
+            message,
+            Confidence.HIGH,
+            region=(stmt.o, below.o),
+            fix=_at_sign(unit, stmt, below) if above[1] else None,
+        )
     return Finding(
         stmt.o,
         f"`{text}` has no effect here: it {what}, and gradient tracking stays as it is",
@@ -128,10 +137,10 @@ def _finding(unit: UnitContext, stmt: ir.ExprStmt, what: str, *, guard: str | No
     )
 
 
-def _adjoins(unit: UnitContext, stmt: ir.ExprStmt, below: ir.Def) -> bool:
-    """No blank line between the two."""
+def _above(unit: UnitContext, below: ir.Def) -> tuple[bytes, bool] | None:
+    """See :func:`line_above`."""
     first = min((unit.span(d.o).start.row for d in below.decorators), default=unit.span(below.o).start.row)
-    return first == unit.span(stmt.o).end.row + 1
+    return line_above(unit.text.encode().split(b"\n")[: first - 1])
 
 
 def _at_sign(unit: UnitContext, stmt: ir.ExprStmt, below: ir.Def) -> FixPlan | None:
