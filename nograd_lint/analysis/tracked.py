@@ -76,6 +76,8 @@ def _look(world: World, facts: Facts, low: bool) -> tuple[list[Tracked], dict[in
     if not candidates or not (low or any(c.confidence is not Confidence.LOW for c in candidates)):
         return [], silent  # before anybody looks for callers, which costs most
     symbol = Symbol("function", facts.path, facts.unit)
+    if not low and world.called_under_guard(symbol):
+        return [], silent  # as callers would say
     entry = world.entry(symbol) if facts.unit != MODULE else None
     why = _callers_speak_against(world, facts, symbol, entry) if entry is not None else None
     if why is not None:

@@ -83,6 +83,8 @@ class File:
         self._project = project
         self._units: dict[str, ir.Unit | None] = {}
         self._agreed: dict[str, bool] = {}
+        self._mentioned: dict[str, bool] = {}
+        self._asked: dict[tuple[str, int, int | None], tuple[Use, frozenset[str]]] = {}
         self.rejected: dict[str, tuple[str, int, int]] = {}  # what libcst says about the units that it rejects
         self._use_data: Use = ("data", path)
         self._use_outline: Use = ("outline", path)
@@ -229,12 +231,19 @@ class File:
 
     def hinted(self, name: str, start: int = 0, end: int | None = None) -> frozenset[str]:
         """The method names called on ``name`` between two offsets: of the file, or of one of its definitions."""
-        scope = self._scopes.get((start, len(self._data) if end is None else end))
-        if scope is None:
-            self._project.uses.add(self._use_data)
-        else:
-            self._project.uses.add(("hint", self.path, name, scope))
-        return self._hinted(name, start, end)
+        key = (name, start, end)
+        known = self._asked.get(key)
+        if known is None:
+            scope = self._scopes.get((start, len(self._data) if end is None else end))
+            if scope is None:
+                use = self._use_data
+            elif scope in self._functions:  # read it as a whole, where its own names are concerned
+                use = ("unit", self.path, scope)
+            else:
+                use = ("hint", self.path, name, scope)
+            known = self._asked[key] = use, self._hinted(name, start, end)
+        self._project.uses.add(known[0])
+        return known[1]
 
     def _hinted(self, name: str, start: int, end: int | None) -> frozenset[str]:
         found = self._hints.get(name)
@@ -323,7 +332,10 @@ class File:
     def mentions(self, text: str) -> bool:
         """Whether a text occurs in the file."""
         self.note("mention", self.path, text)
-        return text.encode() in self._data
+        found = self._mentioned.get(text)
+        if found is None:
+            found = self._mentioned[text] = text.encode() in self._data
+        return found
 
     def places(self, name: str) -> tuple[str, ...]:
         """The units in which something of this name is called or handed on, in the order of the file."""

@@ -45,6 +45,8 @@ _HAS_PARAMETERS = re.compile(
 )
 _FACTORY = re.compile(r"_*(?:make|build|create|get|load|new|init|from|construct|prepare|setup)(?:_|$)")
 _FACTORY_FLOOR = -3
+_PLAIN_GUARD = re.compile(r"\b(?:no_grad|inference_mode)\(\)$")
+_CHANGES_MODE = re.compile(rb"enable_grad|set_grad_enabled|inference_mode\((?!\))|\bself[ \t]*=")
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
 _DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
@@ -59,6 +61,15 @@ class Way(msgspec.Struct, frozen=True):
 
     mode: Mode
     steps: tuple[tuple[str, str, int, str], ...]  # (path, unit, ordinal of the call, phase)
+
+
+class _Places(msgspec.Struct, frozen=True):
+    """Units (path, name) in which something of a function's name is called; ``cut``: files with more than that."""
+
+    units: tuple[tuple[str, str], ...]
+    targets: set[Symbol]
+    distinct: bool
+    cut: int
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -550,57 +561,125 @@ class World:
         return self.memo(("callers", *symbol.key), lambda: self._find_callers(symbol), nobody)
 
     def _find_callers(self, symbol: Symbol) -> tuple[tuple[tuple[str, str, CallSite], ...], bool]:
+        _, is_method, name = symbol.name.partition("#")[0].rpartition(".")
+        found: list[tuple[str, str, CallSite]] = []
+        places = self._places(symbol)
+        if places is None:
+            return (), False
+        complete = not places.cut
+        self.cut += places.cut
+        targets = places.targets
+        for path, unit in places.units:
+            facts = self.facts(path, unit, 1)
+            if facts is None:
+                continue
+            for site in facts.calls.values():
+                if site.target in targets:
+                    found.append((path, unit, site))
+                elif any(v.symbol in targets for v in site.args) or any(v.symbol in targets for _, v in site.keywords):
+                    handed_on = self._handed_on(site, targets)
+                    if handed_on is None:
+                        complete = False
+                        # Whoever it is may call it elsewhere, where a guard that is held here does not hold.
+                        modes = {(Mode.DYNAMIC if m.off else m, guard) for m, guard in site.modes}
+                        handed_on = msgspec.structs.replace(site, modes=modes)
+                    found.append((path, unit, handed_on))
+                elif site.target is None and site.method == name and is_method and places.distinct:
+                    receiver = site.args[0] if site.args else UNKNOWN
+                    if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
+                        found.append((path, unit, site))
+        return tuple(found), complete
+
+    def _places(self, symbol: Symbol) -> _Places | None:
+        """Where something of a function's name is called or handed on; None where its callers can't be looked for."""
         head, _, name = symbol.name.partition("#")[0].rpartition(".")
         targets = {symbol}
         cls = Symbol("class", symbol.path, head) if head else None
-        called = name
         if cls is not None:
             for ancestor in self.project.ancestors(cls)[1:]:
                 if ancestor.kind == "class":
                     targets.add(Symbol("function", ancestor.path, f"{ancestor.name}.{name}"))
             if name in ("__init__", "__call__", "forward"):
-                return (), False
-        found: list[tuple[str, str, CallSite]] = []
-        complete = True
-        private = name.startswith("_") and cls is not None
-        near = {
-            t.path for t in targets
-        }  # a method is called by its own class, by its bases, and by who knows the class
+                return None
+        # A method is called by its own class, by its bases, and by who knows the class.
+        near = {t.path for t in targets}
         cls_name = head.rpartition(".")[2]
         distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
-        places = 0
-        nearby = [symbol.path] if symbol.path not in self.project.files_calling(called) else []
-        for path in [*nearby, *self.project.files_calling(called)]:
+        anywhere = distinct and not name.startswith("_")
+        calling = self.project.files_calling(name)
+        units: list[tuple[str, str]] = []
+        cut = 0
+        for path in calling if symbol.path in calling else (symbol.path, *calling):
             file = self.project.file(path)
-            if file is None or (path not in near and not (distinct and not private) and not file.mentions(cls_name)):
+            if file is None or not (path in near or anywhere or file.mentions(cls_name)):
                 continue
-            for unit in file.places(called):
-                places += 1
-                if places > _MANY:
-                    complete = False
-                    self.cut += 1
-                    break
-                facts = self.facts(path, unit, 1)
-                if facts is None:
-                    continue
-                for site in facts.calls.values():
-                    if site.target in targets:
-                        found.append((path, unit, site))
-                    elif any(v.symbol in targets for v in site.args) or any(
-                        v.symbol in targets for _, v in site.keywords
-                    ):
-                        handed_on = self._handed_on(site, targets)
-                        if handed_on is None:
-                            complete = False
-                            # Whoever it is may call it elsewhere, where a guard that is held here does not hold.
-                            modes = {(Mode.DYNAMIC if m.off else m, guard) for m, guard in site.modes}
-                            handed_on = msgspec.structs.replace(site, modes=modes)
-                        found.append((path, unit, handed_on))
-                    elif site.target is None and site.method == name and cls is not None and distinct:
-                        receiver = site.args[0] if site.args else UNKNOWN
-                        if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
-                            found.append((path, unit, site))
-        return tuple(found), complete
+            inside = file.places(name)
+            room = _MANY - len(units)
+            units += [(path, unit) for unit in inside[:room]]
+            cut += len(inside) > room
+        return _Places(tuple(units), targets, distinct, cut)
+
+    def called_under_guard(self, symbol: Symbol, depth: int = CALLER_DEPTH) -> bool:
+        """Whether a method in sight, under a guard of its own, surely calls a method of its class, itself or by others.
+
+        The text says so: nobody is looked into, as for :meth:`entry`, which costs far more.
+        """
+        node = ("called under guard", *symbol.key, depth)
+        return self.memo(node, lambda: self._is_called_under_guard(symbol, depth), False)
+
+    def _is_called_under_guard(self, symbol: Symbol, depth: int) -> bool:
+        places = self._places(symbol)
+        name = symbol.name.rpartition(".")[2]
+        for path, unit in places.units if places is not None else ():
+            cls = Symbol("class", path, unit.rpartition(".")[0])
+            if not cls.name or self.project.method(cls, name) != symbol:
+                continue
+            guarded, calls = self._sure_calls(path, unit)
+            if name in calls and (guarded or self._passes_on(cls, Symbol("function", path, unit), depth)):
+                return True
+        return False
+
+    def _passes_on(self, cls: Symbol, caller: Symbol, depth: int) -> bool:
+        """Whether a method surely runs in the mode of a caller that holds a guard."""
+        if depth <= 0 or self.hook(cls, caller.name.rpartition(".")[2]) is not None:
+            return False
+        return self.called_under_guard(caller, depth - 1)
+
+    def _sure_calls(self, path: str, unit: str) -> tuple[bool, frozenset[str]]:
+        """Whether a method is decorated with a guard, and what it calls on ``self`` without changing grad mode."""
+        nothing: tuple[bool, frozenset[str]] = False, frozenset()
+        return self.memo(("sure calls", path, unit), lambda: self._find_sure_calls(path, unit), nothing)
+
+    def _find_sure_calls(self, path: str, unit: str) -> tuple[bool, frozenset[str]]:
+        nothing: tuple[bool, frozenset[str]] = False, frozenset()
+        file = self.project.file(path)
+        if file is None or unit not in file.units or _CHANGES_MODE.search(file.unit_bytes(unit)):
+            return nothing
+        decorators = file.units[unit].decorators
+        body = file.unit(unit)
+        root = body.root if body is not None else None
+        if root is None or root.is_async or root.is_generator or not root.params or root.params[0].name != "self":
+            return nothing
+        nodes = ir.walk(root.body)
+        if any(isinstance(node, (ir.Def, ir.Lambda, ir.Class)) for node in nodes):
+            return nothing  # what is in there may run later
+        if self.rebound(path, unit) is not None or not all(self._is_off_or_neutral(path, text) for text in decorators):
+            return nothing
+        calls = (node.func for node in nodes if isinstance(node, ir.Call))
+        names = frozenset(f.attr for f in calls if isinstance(f, ir.Attr) and ir.dotted(f.value) == "self")
+        return any(_PLAIN_GUARD.search(text) for text in decorators), names
+
+    def _is_off_or_neutral(self, path: str, decorator: str) -> bool:
+        """A decorator that turns gradients off, or does nothing about them."""
+        name = re.sub(r"\(.*", "", decorator, flags=re.DOTALL).strip()
+        symbol = self.project.resolve(path, name)
+        if symbol is None:
+            return not guard_by_name(name)
+        if symbol.kind == "external":
+            mode = self.guard_mode(symbol.name)
+            return mode is None or (mode.off and decorator.endswith("()"))
+        summary = self.summary(symbol, 0)
+        return summary is not None and summary.decorates is None and summary.guard is None
 
     def _handed_on(self, site: CallSite, targets: set[Symbol]) -> CallSite | None:
         """A call that is given the function, as a call of it in the mode in which the callee runs its parameter."""
