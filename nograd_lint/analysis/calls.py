@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nograd_lint.analysis.facts import OWN, Backward, CallSite, Facts, Forward, Site, Summary, Switch
+from nograd_lint.analysis.tensors import METHODS
 from nograd_lint.analysis.values import (
     NOTHING,
     NUMBER,
@@ -17,6 +19,7 @@ from nograd_lint.analysis.values import (
     guard_by_name,
     join,
     loader_by_name,
+    makes_by_name,
     optimizer_by_name,
     split_of,
     tensor,
@@ -41,6 +44,7 @@ _DETACHING = {
     "long": "argmax", "int": "argmax", "byte": "argmax", "isnan": "compare", "isinf": "compare", "isfinite": "compare",
     "multinomial": "argmax",
 }  # fmt: skip
+_OF_DATA = frozenset(("cpu", "numpy", "tolist", "item", "squeeze", "cuda"))
 _PLAIN_METHODS = frozenset(
     "size dim numel ndimension stride element_size get_device is_contiguous type nelement storage_offset data_ptr "
     "register_hook retain_grad requires_grad_ zero_".split()
@@ -89,6 +93,13 @@ _PRINTING = re.compile(
     r"(?:^|\.)(?:print|pprint|info|debug|warning|warn|error|log|write|add_scalars?|add_image\w*|add_histogram|"
     r"imshow|imsave|imwrite|plot|scatter|hist|save_image|savefig|dump|dumps|save|set_postfix\w*|"
     r"set_description\w*|savez?|tqdm|show|display|report|log_metrics?|log_image\w*|log_dict|writerow)$"
+)
+# Not the model itself: what is computed from its outputs.
+_NO_FORWARD = re.compile(
+    r".*(?:loss|criterion|metric|accuracy|iou|psnr|ssim|grad|perturb|attack|adversar|truth|label|cost|token).*|"
+    r"acc|dice|norm|mean|sum|crit|step|reset|sample|get|pop|next|(?:to|from|load|read|fetch|next|get_batch|collate)(?:_.*)?|"
+    r".*(?:weights?|params?|parameters?|bias(?:es)?|coef\w*)",
+    re.IGNORECASE,
 )
 _NUMBERS = frozenset(
     (
@@ -176,6 +187,9 @@ class Calls:
         state: State
         stmts: list[int]
         loops: list[Loop]
+        known_forwards: frozenset[int]
+        revealed: set[int]
+        has_origins: bool
         functions: list[str]
         returned: list[list[Val]]
         inlining: list[int]
@@ -200,6 +214,11 @@ class Calls:
         callee = self.expr(func)
         args = tuple(self.expr(a) for a in node.args)
         keywords = tuple((k, self.expr(v)) for k, v in node.keywords)
+        owner = self.facts.values[func.value.o].symbol if isinstance(func, ir.Attr) else None
+        if owner is not None and owner.kind == "class" and isinstance(func, ir.Attr):  # in a framework's own tree
+            made = self.knowledge.model_factory(f"{self.world.public_name(owner)}.{func.attr}")
+            if made is not None:
+                return msgspec.structs.replace(self._made_model(made, name), cls=owner)
         return self.apply(node, callee, args, keywords, name)
 
     def _names_module(self, expr: ir.Expr) -> bool:
@@ -296,10 +315,41 @@ class Calls:
         self._run_callbacks(args, keywords)
         if loader_by_name(last) and not graph:
             return Val("loader", data=split_of(last) or _split_of_args(node))
+        return self._unseen(node, name, args, keywords)
+
+    def _unseen(self, node: ir.Call, name: str, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> Val:
+        """The result of something that nobody can look into: a forward if it is detached later on."""
+        graph = _union(args, keywords)
+        if node.o in self.known_forwards:
+            result = self._forward(node, Val(model=1, name=name), args, keywords, name)
+            if node.o in self.facts.forwards:
+                self.facts.forwards[node.o].indirect = self.facts.forwards[node.o].revealed = True
+            return result
         self.sink(graph, "passed", node.o)
-        return tensor(graph)
+        if (
+            self.state.mode.off
+            or not (args or keywords)
+            or any(t >= 0 for t in graph)
+            or self._is_no_forward(node, name)
+        ):
+            return tensor(graph)
+        self.has_origins = True
+        return Val(graph=graph, origin=node.o)
+
+    def _is_no_forward(self, node: ir.Call, name: str) -> bool:
+        """A tensor's own method, a constructor, something of the standard library, or a loss."""
+        head, _, last = name.rpartition(".")
+        if last[:1].isupper() or _NO_FORWARD.fullmatch(last):
+            return True
+        if isinstance(node.func, ir.Attr):
+            owner = self.facts.values.get(node.func.value.o, UNKNOWN).symbol
+            if owner is None:
+                return node.func.attr in METHODS
+        return head.partition(".")[0] in sys.stdlib_module_names
 
     def _iterated(self, args: tuple[Val, ...]) -> Val:
+        if len(args) == 1 and args[0].model:
+            return args[0]  # ``list(model.children())``
         loaders = [a for a in args if a.kind in ("loader", "batch")]
         graph = NOTHING.union(*(a.graph for a in args)) if args else NOTHING
         if loaders:
@@ -321,6 +371,8 @@ class Calls:
     ) -> Val:
         self._record_call(node, symbol, "", args, keywords)
         self._run_callbacks(args, keywords)
+        if args and args[0].model >= 2 and len(args) + len(keywords) > 1 and self.world.is_abstract(symbol):
+            return self._some_method(node, args[0], args[1:], keywords, name)
         summary = self.world.summary(symbol, self.depth - 1)
         if summary is None:
             self.facts.cut += 1
@@ -334,11 +386,11 @@ class Calls:
         if summary.decorates is not None and args:
             return self._under_guard(summary.decorates, args[0])
         own = NOTHING
-        level = summary.forward
+        level = 0 if makes_by_name(symbol.name) else summary.forward
         reasons = [bound[i] for i in summary.called_params if i in bound]
         if reasons:
             sure = max((v.model for v in reasons if not v.frozen), default=0)
-            level = max(level, sure)
+            level = 0 if level < 3 and all(v.frozen for v in reasons) else max(level, sure)
         receiver = args[0] if args and args[0].model else None
         if (level and not self.state.mode.off) or (level and summary.enabled_forward):
             own = frozenset((self._add_forward(node, name, min(level, 3), symbol, receiver, bound),))
@@ -373,9 +425,11 @@ class Calls:
                 graph |= bound[-1 - token].graph
         items = None
         if returns.items is not None:
-            items = tuple(self._returned_item(item, own, bound) for item in returns.items)
+            items = tuple(self._returned_item(item, own, bound, node) for item in returns.items)
         if returns.kind == "param_value":
             return bound.get(returns.data, UNKNOWN)
+        detaches = dict(summary.detaches)
+        self.revealed |= {bound[i].origin for i in detaches if i in bound and bound[i].origin >= 0}
         for i, value in bound.items():
             if (
                 value.graph
@@ -383,21 +437,30 @@ class Calls:
                 and i not in summary.escapes
                 and i not in summary.backward_params
             ):
-                self.sink(value.graph, "consumed", node.o)
+                for kind in detaches.get(i, ("consumed",)):
+                    self.sink(value.graph, kind, node.o)
         if not graph:
             self.sink(own, "inside", node.o)
+        origin = -1
+        unseen = returns.origin >= 0 or any(item.origin >= 0 for item in returns.items or ())
+        if receiver is not None and receiver.model >= 2 and not level and not summary.guarded_forward:
+            unseen = unseen or (returns.kind in ("", "tensor") and summary.entry is None)  # it may use its parameters
+        if unseen and not any(t >= 0 for t in graph):
+            if node.o in self.known_forwards:
+                return self._unseen(node, name, args, keywords)
+            self.has_origins, origin = True, node.o
         return msgspec.structs.replace(
-            returns, graph=graph, items=items, name=returns.name if returns.kind == "guard" else ""
+            returns, graph=graph, items=items, name=returns.name if returns.kind == "guard" else "", origin=origin
         )
 
-    def _returned_item(self, item: Val, own: frozenset[int], bound: dict[int, Val]) -> Val:
+    def _returned_item(self, item: Val, own: frozenset[int], bound: dict[int, Val], call: ir.Call) -> Val:
         graph = NOTHING
         for token in item.graph:
             if token == OWN:
                 graph |= own
             elif token < 0 and -1 - token in bound:
                 graph |= bound[-1 - token].graph
-        return msgspec.structs.replace(item, graph=graph, items=None)
+        return msgspec.structs.replace(item, graph=graph, items=None, origin=call.o if item.origin >= 0 else -1)
 
     def _record_call(
         self,
@@ -431,7 +494,7 @@ class Calls:
         if self.world.is_module(symbol):
             if self.world.parameterless(symbol):
                 return Val("loss", cls=symbol, name=name)
-            if any(k == "requires_grad" and v.kind == "const" and v.data is False for k, v in keywords):
+            if self._made_frozen(method, keywords):
                 return Val(cls=symbol, model=3, frozen=True, name=name)
             inner = [v for v in (*args, *(v for _, v in keywords)) if v.model]
             return Val(cls=symbol, model=3, frozen=bool(inner) and all(v.frozen for v in inner), name=name)
@@ -443,6 +506,19 @@ class Calls:
         elif self.world.is_a(symbol, "dataset"):
             kind, data = "loader", split_of(last) or _split_of_args(node)
         return Val(kind, cls=symbol, data=data, name=name, graph=_union(args, keywords))
+
+    def _made_frozen(self, constructor: Symbol | None, keywords: tuple[tuple[str, Val], ...]) -> bool:
+        """``Encoder(requires_grad=False)``, or that is the default."""
+        for key, value in keywords:
+            if key in ("requires_grad", "trainable"):
+                return value.kind == "const" and value.data is False
+        file = self.project.file(constructor.path) if constructor is not None else None
+        body = file.unit(constructor.name) if file is not None and constructor is not None else None
+        root = body.root if body is not None else None
+        for param in root.params if root is not None else ():
+            if param.name in ("requires_grad", "trainable") and isinstance(param.default, ir.Const):
+                return param.default.value is False
+        return False
 
     # --- forwards -----------------------------------------------------------------------------------------------------
 
@@ -464,7 +540,10 @@ class Calls:
         if callee.frozen and not leaf:
             inputs_live = frozenset(t for t in inputs if t >= 0)
             return tensor(inputs_live)
-        forward = self._add_forward(node, name, callee.model, None, callee, {})
+        level = callee.model
+        if level == 1 and any(v.kind == "batch" for v in (*args, *(v for _, v in keywords))):
+            level = 2  # named as a model, and given batches of data
+        forward = self._add_forward(node, name, level, None, callee, {})
         self.facts.forwards[forward].leaf_input |= leaf
         if self.state.mode.off:
             self.sink(inputs, "fed", node.o)
@@ -477,13 +556,13 @@ class Calls:
     ) -> int:
         spelled = receiver.name if receiver is not None else name
         site = self.site(node.o, spelled or name)
-        if receiver is not None and receiver.evaluating and site["phases"] == {""}:
-            site["phases"] = {"eval"}
         if target is not None and bound:
             for value in bound.values():
                 if value.model and value.name:
                     site["phases"] = {self.phase_of(value.name)}  # type: ignore[attr-defined]
                     break
+        if receiver is not None and receiver.evaluating and site["phases"] == {""}:
+            site["phases"] = {"eval"}
         known = self.facts.forwards.get(node.o)
         if known is None:
             self.facts.forwards[node.o] = Forward(
@@ -494,6 +573,8 @@ class Calls:
             known.modes |= site["modes"]
             known.phases |= site["phases"]
             known.level = max(known.level, level)
+        if receiver is not None and receiver.evaluating:
+            self.facts.forwards[node.o].pretrained = True
         return node.o
 
     # --- methods ------------------------------------------------------------------------------------------------------
@@ -501,6 +582,8 @@ class Calls:
     def _method_call(self, node: ir.Call, func: ir.Attr, name: str) -> Val:
         m = func.attr
         receiver = self.expr(func.value)
+        if self.has_origins:
+            self._reveal(func, receiver)
         self.facts.values[func.o] = receiver
         args = tuple(self.expr(a) for a in node.args)
         keywords = tuple((k, self.expr(v)) for k, v in node.keywords)
@@ -511,6 +594,10 @@ class Calls:
             return self.apply(node, known, args, keywords, name)
         if receiver.kind == "guard":
             return self._guard_method(node, receiver, m)
+        if receiver.kind == "detached" and m in METHODS:
+            if m in ("numpy", "tolist", "item", "cpu"):
+                self.sink(receiver.data, "moved" if m == "cpu" else "exported", node.o)
+            return receiver
         if m == "enter_context" and args:
             mode = self.entered(args[0])
             if mode is not None:
@@ -556,7 +643,7 @@ class Calls:
             if receiver.cls.kind == "external" and self.knowledge.forward_method(receiver.cls.name, m) is not None:
                 return self._forward(node, msgspec.structs.replace(receiver, model=3), args, keywords, name)
             attribute = self.world.attribute(receiver.cls, m, self.depth)
-            if attribute is not None:
+            if attribute is not None and attribute != UNKNOWN:
                 value = msgspec.structs.replace(attribute, data=receiver) if attribute.kind == "bound" else attribute
                 if not value.name:
                     value = msgspec.structs.replace(value, name=name)
@@ -569,6 +656,16 @@ class Calls:
             self._run_callbacks(args, keywords)
             return UNKNOWN
         return self._other_method(node, func, receiver, m, args, keywords, name, graph)
+
+    def _reveal(self, func: ir.Attr, receiver: Val) -> None:
+        """``x.detach()``, ``x.data.cpu()``: there must be a graph, so a model was run where the value comes from."""
+        origin = -1
+        if func.attr in ("detach", "detach_"):
+            origin = receiver.origin
+        elif isinstance(func.value, ir.Attr) and func.value.attr == "data" and func.attr in _OF_DATA:
+            origin = self.facts.values.get(func.value.value.o, UNKNOWN).origin
+        if origin >= 0:
+            self.revealed.add(origin)
 
     def _is_mode_switch(self, node: ir.Call, receiver: Val) -> bool:
         if node.func.attr == "eval":  # type: ignore[union-attr]
@@ -612,16 +709,18 @@ class Calls:
         if m in _DETACHING:
             kind = _DETACHING[m]
             forced = any(k == "force" for k, _ in node.keywords)
-            self.sink(receiver.graph, "detach" if forced else kind, node.o)
-            return UNKNOWN
+            kind = "detach" if forced else kind
+            self.sink(receiver.graph, kind, node.o)
+            return Val("detached", data=receiver.graph) if kind == "detach" and not forced else UNKNOWN
         if m in _PLAIN_METHODS:
             self.sink(receiver.graph, "shape", node.o)
             return UNKNOWN
         if m in _TUPLE_METHODS and (node.args or node.keywords or m in ("topk", "sort")):
-            first = tensor(receiver.graph)
-            return Val("container", graph=receiver.graph, items=(first, UNKNOWN))
+            return _with_indices(receiver.graph)
         if m in _MUTATING or m in ("items", "values", "keys", "get", "pop") or receiver.kind == "container":
             return None
+        if not receiver.kind and m not in METHODS and not any(t >= 0 for t in receiver.graph):
+            return None  # a method of a parameter that is no tensor
         if receiver.kind in ("tensor", "leaf") or receiver.graph:
             if _METRIC.search(receiver.name) and graph:
                 return None
@@ -672,8 +771,9 @@ class Calls:
             if _METRIC.search(m) or _PRINTING.search(m):
                 self.sink(_union(args, keywords), "metric", node.o)
                 return tensor(_union(args, keywords))
-            self.sink(_union(args, keywords), "passed", node.o)
-            return tensor(_union(args, keywords))
+            return self._unseen(node, name, args, keywords)
+        if guard_by_name(m):
+            return UNKNOWN
         if m in _OWN_GUARD:
             receiver = msgspec.structs.replace(receiver, model=1)
         if (
@@ -703,13 +803,18 @@ class Calls:
                 self.facts.forwards[node.o].indirect = True
             return result
         if receiver.model >= 2 and args and not self.state.mode.off:
-            # Some method of a model: what is done with its result will tell whether it is a tensor.
-            result = self._forward(node, msgspec.structs.replace(receiver, model=1, cls=None), args, keywords, name)
-            if node.o in self.facts.forwards:
-                self.facts.forwards[node.o].indirect = True
-            return result
-        self.sink(_union(args, keywords), "passed", node.o)
-        return tensor(_union(args, keywords))
+            return self._some_method(node, receiver, args, keywords, name)
+        return self._unseen(node, name, args, keywords)
+
+    def _some_method(
+        self, node: ir.Call, receiver: Val, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...], name: str
+    ) -> Val:
+        """A method of a model that says nothing of itself: the use of its result will tell whether it is a tensor."""
+        receiver = msgspec.structs.replace(receiver, kind="", model=1, cls=None)
+        result = self._forward(node, receiver, args, keywords, name)
+        if node.o in self.facts.forwards:
+            self.facts.forwards[node.o].indirect = True
+        return result
 
     def _other_method(
         self, node: ir.Call, func: ir.Attr, receiver: Val, m: str, args: tuple[Val, ...],
@@ -717,8 +822,10 @@ class Calls:
     ) -> Val:  # fmt: skip
         spelled = ir.dotted(func.value) or ""
         hinted = self.enrich(Val(name=name), name) if name and m not in NOT_FORWARD else UNKNOWN
-        if hinted.model and (hinted.model > 1 or not receiver.graph):
+        if hinted.model and (hinted.model > 1 or not any(t >= 0 for t in receiver.graph)):
             return self._forward(node, hinted, args, keywords, name)
+        if m == "forward" and args and receiver.kind in ("", "tensor"):
+            return self._forward(node, Val(model=2, name=spelled), args, keywords, name)
         if m in _MUTATING and spelled:
             if (
                 receiver.kind != "container"
@@ -766,10 +873,7 @@ class Calls:
             return args[0] if len(args) == 1 else _prepared(args)
         if loader_by_name(m):
             return Val("loader", data=split_of(m) or _split_of_args(node))
-        kept = "passed" if graph else ""
-        if kept:
-            self.sink(graph, kept, node.o)
-        return tensor(graph)
+        return self._unseen(node, name or m, args, keywords)
 
     # --- externals ----------------------------------------------------------------------------------------------------
 
@@ -836,7 +940,7 @@ class Calls:
                 and (len(node.args) > 1 or node.keywords or last in ("topk", "sort"))
                 and not (len(args) > 1 and args[1].graph)
             ):
-                return Val("container", graph=graph, items=(tensor(graph), UNKNOWN))
+                return _with_indices(graph)
             if last in ("save", "save_image"):
                 self.sink(graph, "print", node.o)
                 return UNKNOWN
@@ -1075,7 +1179,9 @@ class Calls:
                 elif mode is Mode.ENABLED:
                     enabled = max(enabled, found.level)
                     own.add(node)
-                elif mode in (Mode.ENTRY, Mode.DYNAMIC):
+                elif mode is Mode.DYNAMIC:  # on request, as its callers wish
+                    guarded = max(guarded, found.level)
+                elif mode is Mode.ENTRY:
                     forward = max(forward, found.level)
                     own.add(node)
         if facts.entry is not None and facts.entry[0].off:
@@ -1098,6 +1204,11 @@ class Calls:
         backward_params = {-1 - t for t, sinks in facts.sinks.items() if t < 0 and t != OWN and "backward" in sinks}
         escapes = {
             -1 - t for t, sinks in facts.sinks.items() if t < 0 and t != OWN and ("attr" in sinks or "stored" in sinks)
+        }
+        detaches = {
+            -1 - t: tuple(k for k in ("detach", "moved", "exported") if k in sinks)
+            for t, sinks in facts.sinks.items()
+            if t < 0 and t != OWN and "detach" in sinks
         }
         backward = any("backward" in facts.sinks.get(n, {}) for n in own)
         returns = join(_abstract(v, own, root, facts) for v in self.returned[0])
@@ -1129,6 +1240,7 @@ class Calls:
             evals=frozenset(evals),
             trains=bool(facts.steps) or bool(facts.backwards),
             entry=facts.entry[0] if facts.entry else None,
+            detaches=tuple(sorted(detaches.items())),
             escapes=frozenset(escapes),
             param_calls=tuple((i, tuple(sorted(m))) for i, m in sorted(facts.param_calls.items())),
         )
@@ -1222,6 +1334,11 @@ def _union(args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> froz
     return graph
 
 
+def _with_indices(graph: frozenset[int]) -> Val:
+    """Values and indices, as ``max`` and ``topk`` along a dimension give them."""
+    return Val("container", graph=graph, items=(tensor(graph), Val("detached", data=graph)))
+
+
 def _prepared(args: tuple[Val, ...]) -> Val:
     return Val("container", items=args, graph=NOTHING)
 
@@ -1275,6 +1392,8 @@ def _abstract(value: Val, own: set[int], root: ir.Def, facts: Facts) -> Val:
     items = None
     if value.items is not None:
         items = tuple(msgspec.structs.replace(_abstract(v, own, root, facts), items=None) for v in value.items)
+    if value.kind == "detached":
+        return UNKNOWN
     if value.kind in ("func", "guarded", "partial", "bound", "self", "super"):
         if value.kind == "self":
             return Val(cls=value.cls, model=value.model)

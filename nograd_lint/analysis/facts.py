@@ -58,6 +58,8 @@ class Forward(Site):
     frozen: bool = False
     receiver: str = ""  # dotted spelling of the model
     fallback: bool = False  # in an except clause, where the same forward was tried under a guard
+    pretrained: bool = False  # the model comes from a factory that loads trained weights
+    revealed: bool = False  # a call that nobody can look into, whose result is detached
     indirect: bool = False  # by a method whose name suggests a forward, on what only its name suggests is a model
 
 
@@ -119,6 +121,7 @@ class Summary(msgspec.Struct, frozen=True):
     trains: bool = False  # runs an optimizer step or a backward somewhere inside
     entry: Mode | None = None  # its own decorator's mode
     param_calls: tuple[tuple[int, tuple[Mode, ...]], ...] = ()  # modes in which it calls a parameter
+    detaches: tuple[tuple[int, tuple[str, ...]], ...] = ()  # parameters that it detaches, and where it takes them
     escapes: frozenset[int] = NOTHING  # parameters whose graph it stores or hands on
 
 

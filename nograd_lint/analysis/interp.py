@@ -8,7 +8,7 @@ its summary (see :mod:`nograd_lint.project.summaries`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -86,14 +86,21 @@ class Interp(Calls):
 
     Args:
         depth: how many levels of calls may still be looked into.
+        forwards: calls of something that nobody can look into, which an earlier run found to give a graph: their
+            result is detached.
     """
 
-    def __init__(self, world: World, path: str, unit: str, body: ir.Unit, depth: int) -> None:
+    def __init__(
+        self, world: World, path: str, unit: str, body: ir.Unit, depth: int, forwards: frozenset[int] = NOTHING
+    ) -> None:
         self.world = world
         self.project = world.project
         self.knowledge = world.knowledge
         self.path = path
         self.depth = depth
+        self.known_forwards = forwards
+        self.revealed: set[int] = set()
+        self.has_origins = False
         self.facts = Facts(path, unit, body)
         self.state = State({}, Mode.ENTRY, None, {})
         self.stmts: list[int] = []
@@ -205,9 +212,9 @@ class Interp(Calls):
             return phases[receiver]
         if "self" in phases and (not receiver or receiver.startswith("self")):
             return phases["self"]
-        head = receiver.partition(".")[0]
-        if receiver and head in phases:
-            return phases[head]
+        whole = _holder(receiver, phases)
+        if whole is not None:
+            return phases[whole]
         if not receiver:
             found = set(phases.values())
             return found.pop() if len(found) == 1 else ""
@@ -509,7 +516,13 @@ class Interp(Calls):
                 old = self.state.env.get(name, UNKNOWN)
                 self.state.env[name] = old.with_graph(old.graph | value.graph)
             if value.graph:
-                self.keep(value.graph, target.value, "store", target.o)
+                self.keep(value.graph, target.value, "accumulate" if self._is_local(name) else "store", target.o)
+
+    def _is_local(self, name: str | None) -> bool:
+        """Something that this function made: what is put into it is followed."""
+        value = self.state.env.get(name) if name is not None and "." not in name else None
+        root = self.facts.body.root
+        return value is not None and root is not None and all(p.name != name for p in root.params)
 
     def _assign_attribute(self, target: ir.Attr, base: Val, value: Val, source: ir.Expr | None) -> None:
         name = ir.dotted(target)
@@ -534,19 +547,25 @@ class Interp(Calls):
     def _alias_phase(self, old: str, new: str) -> None:
         """``net = model.eval()``: what was said of the one holds for the other."""
         phases = self.state.phases
-        if old in phases:
-            phases[new] = phases[old]
+        whole = _holder(old, phases)
+        if whole is not None:
+            phases[new] = phases[whole]
 
     def _unpack(self, targets: Sequence[ir.Expr], value: Val) -> None:
         items = value.items
         star = any(isinstance(t, ir.Star) for t in targets)
         for i, target in enumerate(targets):
             if items is not None and len(items) == len(targets) and not star:
+                if items[i].kind == "detached" and isinstance(targets[0], ir.Name) and targets[0].id == "_":
+                    self.sink(items[i].data, "argmax", target.o)
                 self.assign(target, items[i], None)
             elif value.kind in ("batch", "loader"):
                 self.assign(target, Val("batch", data=value.data, graph=value.graph), None)
             else:
-                self.assign(target, tensor(value.graph), None)
+                part = tensor(value.graph)
+                self.assign(
+                    target, msgspec.structs.replace(part, origin=value.origin) if value.origin >= 0 else part, None
+                )
 
     # --- iteration ----------------------------------------------------------------------------------------------------
 
@@ -577,7 +596,7 @@ class Interp(Calls):
             return Val("batch", data=iterable.data, graph=iterable.graph)
         if iterable.kind == "params":
             return Val("param", name=iterable.name)
-        return tensor(iterable.graph)
+        return Val(graph=iterable.graph, origin=iterable.origin) if iterable.origin >= 0 else tensor(iterable.graph)
 
     def loop(self, node: int, expr: ir.Expr, value: Val) -> Loop:
         split = self.split_of_iter(expr, value)
@@ -594,8 +613,30 @@ class Interp(Calls):
 
     def expr(self, node: ir.Expr) -> Val:
         value: Val = _EXPRESSIONS[type(node)](self, node)
+        if self.has_origins and value.origin < 0 and value.kind in ("", "tensor") and not value.model:
+            origin = self._origin_of(node)
+            made = any(t >= 0 for t in value.graph)
+            if origin >= 0 and value.symbol is None and value.cls is None and not made:
+                value = msgspec.structs.replace(value, origin=origin)
         self.facts.values[node.o] = value
         return value
+
+    def _origin_of(self, node: ir.Expr) -> int:
+        """The origin of what a tensor is computed from."""
+        sources: tuple[ir.Expr, ...] = ()
+        if isinstance(node, (ir.Attr, ir.Sub)):
+            sources = (node.value,)
+        elif isinstance(node, ir.Call):
+            function = self.facts.values.get(node.func.o, UNKNOWN).symbol
+            if function is not None and function.kind == "external" and function.name.startswith("torch."):
+                sources = node.args[:1]
+            elif function is None and isinstance(node.func, ir.Attr):
+                sources = (node.func.value,)
+        elif isinstance(node, ir.Bin):
+            sources = (node.left, node.right)
+        elif isinstance(node, ir.Unary):
+            sources = (node.operand,)
+        return max((self.facts.values.get(s.o, UNKNOWN).origin for s in sources), default=-1)
 
     def _name(self, node: ir.Name) -> Val:
         value = self.state.env.get(node.id)
@@ -661,7 +702,8 @@ class Interp(Calls):
             self.facts.symbols[node.o] = value.symbol
         if base.graph and node.attr == "data":
             self.sink(base.graph, "detach", node.o)
-        elif base.graph and node.attr in _PLAIN_ATTRIBUTES:
+            return Val("detached", data=base.graph)
+        if base.graph and node.attr in _PLAIN_ATTRIBUTES:
             self.sink(base.graph, "shape", node.o)
         return self.enrich(value, name) if name is not None else value
 
@@ -712,7 +754,10 @@ class Interp(Calls):
                 and isinstance(at.value, int)
                 and -len(base.items) <= at.value < len(base.items)
             ):
-                return base.items[at.value]
+                item = base.items[at.value]
+                if item.kind == "detached":
+                    self.sink(item.data, "argmax", node.o)
+                return item
         if base.kind in ("batch", "loader"):
             return Val("batch", data=base.data, graph=base.graph)
         name = ir.dotted(node.value) or base.name
@@ -883,13 +928,22 @@ class Interp(Calls):
         return found
 
 
+def _holder(name: str, phases: Mapping[str, str]) -> str | None:
+    """What a dotted name is, or is a part of, among the names that were switched."""
+    while name:
+        if name in phases:
+            return name
+        name = name[:-2] if name.endswith("[]") else name.rpartition(".")[0]
+    return None
+
+
 def _portable(value: Val) -> Val:
     """A value as other units may see it: without facts of this unit, whose places mean nothing elsewhere."""
-    if value.kind in ("func", "guarded", "partial"):
+    if value.kind in ("func", "guarded", "partial", "detached"):
         return Val(name=value.name)
     if value.items is not None:
-        return msgspec.structs.replace(value, items=tuple(_portable(v) for v in value.items))
-    return value
+        return msgspec.structs.replace(value, items=tuple(_portable(v) for v in value.items), origin=-1)
+    return msgspec.structs.replace(value, origin=-1) if value.origin >= 0 else value
 
 
 def _plain_assignments(body: ir.Unit, loop: int) -> Iterable[str]:

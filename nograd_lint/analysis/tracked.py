@@ -99,7 +99,8 @@ def _whole_unit(world: World, facts: Facts) -> Why | None:
 
 
 def _callers_speak_against(world: World, facts: Facts, symbol: Symbol, entry: Entry) -> Why | None:
-    if any(w.mode.off or w.mode is Mode.DYNAMIC for w in entry.ways):
+    seen = [w for w in entry.ways if not w.unseen]
+    if entry.ways and (not seen or any(w.mode.off or w.mode is Mode.DYNAMIC for w in seen)):
         # Where some callers hold the guard, the others are reported at their calls.
         return Why.CALLERS_OFF
     if any(backwards_of_callers(world, symbol)):
@@ -183,7 +184,7 @@ def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> li
             for note in m.notes:
                 notes.setdefault(note)
         unsafe = next((m.why_unsafe for m in sure if m.why_unsafe), "")
-        way = next((w.steps for w in entry.ways), ()) if entry is not None else ()
+        way = next((w.steps for w in entry.ways if not w.unseen), ()) if entry is not None else ()
         result.append(
             Tracked(
                 code,

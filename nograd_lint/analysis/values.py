@@ -48,11 +48,12 @@ class Val(msgspec.Struct, frozen=True, gc=False):
         model: how sure it is a module with parameters: 0 no, 1 by its name alone, 2 likely, 3 surely.
         frozen: none of its parameters requires a gradient.
         graph: forwards (ordinals >= 0) and parameters (-1 - index) whose graph the value may carry.
-        data: guard: its :class:`Mode`; loader, batch: "eval", "train" or ""; const: the literal; func: its facts;
-            bound: the receiver.
+        data: guard: its :class:`Mode`; detached: the graph that the tensor had; loader, batch: "eval", "train" or "";
+            const: the literal; func: its facts; bound: the receiver.
         items: elements of a tuple.
         name: spelling, for messages and hints.
         evaluating: a model that was made in eval mode.
+        origin: the call, of something that nobody can look into, which the value comes from; -1 for none.
     """
 
     kind: str = ""
@@ -64,7 +65,8 @@ class Val(msgspec.Struct, frozen=True, gc=False):
     data: Any = None
     items: tuple[Val, ...] | None = None
     name: str = ""
-    evaluating: bool = False  # a model that was made in eval mode
+    evaluating: bool = False
+    origin: int = -1
 
     def with_graph(self, graph: frozenset[int]) -> Val:
         return self if graph == self.graph else msgspec.structs.replace(self, graph=graph)
@@ -109,6 +111,7 @@ def join(values: Iterable[Val]) -> Val:
             data,
             items,
             first.name or value.name,
+            origin=first.origin if first.origin >= 0 else value.origin,
         )
     return first if first is not None else UNKNOWN
 
@@ -121,6 +124,10 @@ _LIKELY_MODEL = re.compile(
     r"teacher|detector|segmentor|module|predictor|regressor|autoencoder|vocoder|"
     r"\w+_(?:model|net|network|encoder|decoder|nets|backbone|classifier|policy)|model_\w+|net_\w+)\d*",
     re.IGNORECASE,
+)
+# Classes, paths and the like, of models.
+_ABOUT_MODEL = re.compile(
+    r"_(?:class|cls|type|name|path|dir|file|config|cfg|args|kwargs|id|builder|factory|spec|info)$", re.IGNORECASE
 )
 _MAYBE_MODEL = re.compile(
     r"[A-Z]{1,2}|[a-z]*(?:net|model|former)\d*|ema|learner|agent|module|head|fc\d*|embedding", re.IGNORECASE
@@ -143,7 +150,7 @@ _VERBS = frozenset(
 def model_by_name(name: str) -> int:
     """1 where a bare name alone suggests a model, else 0."""
     last = name.rpartition(".")[2]
-    if _LIKELY_MODEL.fullmatch(last) is None:
+    if _LIKELY_MODEL.fullmatch(last) is None or _ABOUT_MODEL.search(last):
         return 0
     return int(last.lstrip("_").partition("_")[0].lower() not in _VERBS)
 
@@ -238,6 +245,21 @@ _GUARD_NAME = re.compile(
 def guard_by_name(name: str) -> bool:
     """A wrapper that nobody can look into, but whose name says that it disables gradients."""
     return _GUARD_NAME.search(name.rpartition(".")[2]) is not None
+
+
+_MAKING = frozenset("load create make build setup init initialize restore checkpoint construct prepare".split())
+
+
+def makes_by_name(function: str) -> bool:
+    """A function that makes, loads or stores something: a forward in it is its own affair."""
+    found = set(words(function.rpartition(".")[2]))
+    return bool(_MAKING & found) or ("save" in found and not _SURE_EVAL_FUNCTION & found)
+
+
+def trains_by_name(function: str) -> bool:
+    """A function whose name says that it trains."""
+    found = words(function.rpartition(".")[2])
+    return any(w.startswith("train") or w in ("fit", "learn", "finetune", "optimize", "update") for w in found)
 
 
 _EVAL_CLASS = frozenset("pipeline predictor inferencer inference evaluator tester validator transcriber reader".split())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nograd_lint.analysis.facts import Facts, Forward
-from nograd_lint.analysis.values import evaluation_by_name, evaluation_class, split_of, words
+from nograd_lint.analysis.values import evaluation_by_name, evaluation_class, split_of, trains_by_name, words
 from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.index import MODULE, Symbol
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.ir import walk
 
@@ -28,6 +29,10 @@ _TORCH = re.compile(rb"torch|lightning|transformers|diffusers|accelerate|monai|t
 
 
 _TRAINS = re.compile(rb"backward\(|optimizer\.step|training_step|autograd\.grad")
+# Makes, copies or shows an object.
+_DUNDER = re.compile(r"\.__(?:[gs]etstate|reduce\w*|(?:deep)?copy|enter|exit|del|repr|new)__$")
+_SETTING_UP = frozenset(("init", "initialize", "setup"))
+_DERIVATIVES = frozenset("residual residuals gradient gradients hessian jacobian forces".split())
 _FEW_FILES = 150
 SHARED = "training runs the same statements"
 
@@ -60,7 +65,9 @@ def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | Why:
         return case.shared_with_training() or Why.BACKWARD
     if forward.phases == {"train"} or case.trains_here:
         return Why.TRAINING
-    confidence = min(case.confidence, *case.ceilings, key=lambda c: c.rank)
+    confidence = case.confidence
+    if confidence is not Confidence.LOW:
+        confidence = min(confidence, case.ceiling, key=lambda c: c.rank)
     why = "its result, which carries the graph, goes to callers" if case.escapes else ""
     return Candidate(forward, confidence, tuple(case.notes), why)
 
@@ -102,7 +109,11 @@ class _Case:
 
     @cached_property
     def wrapper(self) -> bool:
-        return not self.in_eval and _eval_elsewhere(self.world, self.facts, self.forward)
+        return (
+            not self.in_eval
+            and not self.facts.is_module_class
+            and _eval_elsewhere(self.world, self.facts, self.forward)
+        )
 
     @property
     def strong(self) -> bool:
@@ -193,35 +204,59 @@ class _Case:
         return Confidence.MEDIUM if self.points >= 3 or answers else Confidence.LOW
 
     @property
-    def ceilings(self) -> list[Confidence]:
-        """What each doubt leaves of the confidence."""
-        forward, facts, sinks = self.forward, self.facts, self.sinks
-        low = [
-            # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
-            "numpy" in sinks,
-            self.escapes and not self._answers,
-            self.escapes and "loss" in words(forward.function.rpartition(".")[2]),
-            not self.strong and not self.escapes and not self.unused and not (self.by_name == 2 and self.detached),
-            # What only its name says to be a model must at least give tensors.
-            forward.level == 1 and not self.hooked and not (self.points >= 3 and set(_TENSOR_USE) & set(sinks)),
-            forward.indirect and not self._surely_tensor,
-            # A helper runs it; that its caller evaluates, something must say.
-            forward.target is not None
-            and not self.strong
-            and not self.by_name
-            and not {"item", "detach", "argmax", "moved"} & set(sinks),
-            forward.level < 3 and not self._mentions_torch,
+    def ceiling(self) -> Confidence:
+        """What the doubts leave of the confidence."""
+        if any(self._doubts()):
+            return Confidence.LOW
+        sure = self.strong and not self.escapes and (self.forward.level > 1 or self.hooked)
+        return Confidence.HIGH if sure else Confidence.MEDIUM
+
+    def _doubts(self) -> Iterator[bool]:
+        yield from self._doubts_of_use()
+        yield from self._doubts_of_model()
+        yield from self._doubts_of_function()
+
+    def _doubts_of_use(self) -> Iterator[bool]:
+        function, sinks = self.forward.function.rpartition(".")[2], self.sinks
+        # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
+        yield "numpy" in sinks and not ("detach" in sinks and self.strong)
+        yield self.escapes and not self._answers
+        yield self.escapes and "loss" in words(function)
+        yield not self.strong and not self.escapes and not self.unused and not (self.by_name == 2 and self.detached)
+
+    def _doubts_of_model(self) -> Iterator[bool]:
+        forward, sinks = self.forward, self.sinks
+        # What only its name says to be a model must at least give tensors.
+        yield forward.level == 1 and not self.hooked and not (self.points >= 3 and set(_TENSOR_USE) & set(sinks))
+        yield forward.level == 1 and self.escapes and not self.strong
+        yield forward.level < 3 and not self._mentions_torch
+        yield forward.indirect and not self._surely_tensor
+        if forward.revealed and not self.strong:
+            yield not ("moved" in sinks or "exported" in sinks or self.by_name)
+            yield self.facts.is_module_class or bool(self.facts.backwards or self.facts.steps)
+        # A helper runs it; that its caller evaluates, something must say.
+        if forward.target is not None:
+            yield not self.strong and not self.by_name and not {"item", "detach", "argmax", "moved"} & set(sinks)
+            yield trains_by_name(forward.target.name)
+        # A test has other cares, and a small model; one that was trained elsewhere is not small.
+        if self.test:
+            yield not (self.strong and forward.pretrained)
+        if forward.function.rpartition(".")[2].startswith("test_"):
+            yield set(self.detached) <= {"compare", "shape"} and not forward.pretrained
+
+    def _doubts_of_function(self) -> Iterator[bool]:
+        forward, facts = self.forward, self.facts
+        unit = words(facts.unit.rpartition(".")[2])
+        yield _DUNDER.search(facts.unit) is not None
+        yield bool(_DERIVATIVES & {*unit, *words(forward.name.rpartition(".")[2])})
+        yield trains_by_name(forward.function) and not self._apart_from_training
+        if not self.strong:
+            yield bool(_SETTING_UP & set(unit)) and not facts.unit.endswith("__init__")
             # A module that runs its parts: whether that is evaluation, only its callers know.
-            facts.is_module_class and not self.strong and forward.name.startswith(("self.", "super()")),
-            # A test has other cares; what it tests may well guard itself.
-            self.test and not self.strong,
-            forward.function.rpartition(".")[2].startswith("test_") and set(self.detached) <= {"compare", "shape"},
-            _differentiates_itself(self.world, facts),
-        ]
-        if any(low):
-            return [Confidence.LOW]
-        sure = self.strong and not self.escapes and (forward.level > 1 or self.hooked)
-        return [Confidence.HIGH if sure else Confidence.MEDIUM]
+            own = facts.is_module_class and forward.name.startswith(("self.", "super()"))
+            yield own and not self._leaves_torch
+            yield facts.cls is not None and self._in_forward
+        yield _differentiates_itself(self.world, facts)
 
     @property
     def _answers(self) -> bool:
@@ -239,7 +274,28 @@ class _Case:
     def _surely_tensor(self) -> bool:
         if not self.unused:
             return False
-        return "detach" in self.sinks or bool((self.by_name or self.strong) and {"moved", "item"} & set(self.sinks))
+        return "detach" in self.sinks or bool(
+            (self.by_name or self.strong) and {"moved", "item", "argmax"} & set(self.sinks)
+        )
+
+    @property
+    def _apart_from_training(self) -> bool:
+        if self.in_eval or self.evaluation_loop is not None:
+            return True
+        return self.unused and (self.evaluation_input or bool({"moved", "exported", "item"} & set(self.sinks)))
+
+    @property
+    def _leaves_torch(self) -> bool:
+        """All that becomes of the output is detached, and taken elsewhere, and not in the module's own forward."""
+        if not self.unused or "detach" not in self.sinks or self._in_forward:
+            return False
+        return bool({"moved", "exported"} & set(self.sinks)) or self.by_name == 2
+
+    @cached_property
+    def _in_forward(self) -> bool:
+        """A part of a ``forward``: whoever runs that knows in which grad mode."""
+        sites, _ = self.world.callers(Symbol("function", self.facts.path, self.facts.unit))
+        return any(unit.rpartition(".")[2] == "forward" for _, unit, _ in sites)
 
     @cached_property
     def _mentions_torch(self) -> bool:
@@ -345,11 +401,13 @@ def _switch_note(facts: Facts, forward: Forward) -> tuple[str, int] | None:
 
 
 def _is_test(facts: Facts) -> bool:
-    name = facts.unit.rpartition(".")[2]
-    base = facts.path.rpartition("/")[2]
-    return name.startswith("test") and (
-        base.startswith("test_") or base.endswith("_test.py") or "tests/" in facts.path or "test/" in facts.path
-    )
+    """A function of a test-suite, or a helper in one of its classes or files."""
+    *folders, base = facts.path.split("/")
+    named = base.startswith("test_") or base.endswith("_test.py") or base == "conftest.py"
+    if not named and not {"tests", "test", "testing"} & set(folders):
+        return False
+    owner, _, name = facts.unit.rpartition(".")
+    return name.startswith("test") or "Test" in owner or base == "conftest.py" or "tests" in folders
 
 
 def _eval_elsewhere(world: World, facts: Facts, forward: Forward) -> bool:

@@ -32,7 +32,8 @@ _CALLED = re.compile(rb"\b([A-Za-z_]\w*)[ \t]*\(")
 SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.MULTILINE)
 _DEFINED = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 _HINT = re.compile(
-    rb"\.(eval|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|modules|state_dict)[ \t]*\("
+    rb"\.(eval(?=[ \t]*\([ \t\r\n]*\))|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|"
+    rb"modules|state_dict)[ \t]*\("
 )
 _DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
 _LONGEST_NAME = 200
@@ -41,6 +42,7 @@ _REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([
 _ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+$")
+_BEFORE_ALIAS = re.compile(rb"\.\w+[ \t]*=[ \t]*(?:[A-Za-z_]\w*\.)+$")
 _BEFORE_ARGUMENT = re.compile(rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*$")
 
 # A question about the project and what its answer came from: see :class:`Project`.
@@ -338,7 +340,7 @@ class File:
         return found
 
     def places(self, name: str) -> tuple[str, ...]:
-        """The units in which something of this name is called or handed on, in the order of the file."""
+        """Units in which something of this name is called, handed on or kept as an attribute, in the file's order."""
         self.note("places", self.path, name)
         return self._places(name)
 
@@ -350,10 +352,12 @@ class File:
             end = at + len(word)
             following = data[end : end + 40].lstrip(b" \t")[:1]
             before = data[at - 1 : at] if at else b""
-            if not (before.isalnum() or before == b"_") and following in (b"(", b",", b")"):
+            if not (before.isalnum() or before == b"_") and following in (b"(", b",", b")", b"\n", b"\r", b"#", b""):
                 line = data[data.rfind(b"\n", 0, at) + 1 : at]
                 if following == b"(":
                     wanted = _DEFINING.search(line) is None
+                elif following not in (b",", b")"):
+                    wanted = _BEFORE_ALIAS.search(line) is not None
                 else:
                     wanted = _BEFORE_ARGUMENT.search(data[max(0, at - _LONGEST_NAME) : at]) is not None
                 if wanted:

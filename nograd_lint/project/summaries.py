@@ -61,6 +61,7 @@ class Way(msgspec.Struct, frozen=True):
 
     mode: Mode
     steps: tuple[tuple[str, str, int, str], ...]  # (path, unit, ordinal of the call, phase)
+    unseen: bool = False  # it starts at a private function, whose callers can't be seen
 
 
 class _Places(msgspec.Struct, frozen=True):
@@ -202,7 +203,10 @@ class World:
         body = file.unit(unit) if file is not None else None
         if body is None:
             return None
-        facts = Interp(self, path, unit, body, depth).run()
+        interp = Interp(self, path, unit, body, depth)
+        facts = interp.run()
+        if interp.revealed:
+            facts = Interp(self, path, unit, body, depth, frozenset(interp.revealed)).run()
         node = ("facts", path, unit)
         self._recent[node] = self._recent.get(node, 0) + len(facts.values)
         self._weight += len(facts.values)
@@ -251,6 +255,17 @@ class World:
     def is_static(self, symbol: Symbol) -> bool:
         file = self.project.file(symbol.path)
         return file is not None and symbol.name in file.units and "staticmethod" in file.units[symbol.name].decorators
+
+    def is_abstract(self, symbol: Symbol) -> bool:
+        """A method that is left to subclasses."""
+        file = self.project.file(symbol.path)
+        body = file.unit(symbol.name) if file is not None else None
+        root = body.root if body is not None else None
+        return root is not None and all(
+            (isinstance(s, ir.ExprStmt) and isinstance(s.value, ir.Const))
+            or (isinstance(s, ir.Simple) and s.kind in ("raise", "pass"))
+            for s in root.body
+        )
 
     def own_entry(self, symbol: Symbol) -> Mode | None:
         """The grad mode that a function's own decorators put it in, judged by their text."""
@@ -436,8 +451,8 @@ class World:
                     result[attr] = join((result[attr], plain)) if attr in result else plain
         for attr in file.hinted_attributes(cls.name):
             old = result.get(attr, UNKNOWN)
-            if not old.kind and old.symbol is None:
-                result[attr] = msgspec.structs.replace(old, model=3)
+            if old.kind in ("", "tensor") and old.symbol is None:
+                result[attr] = msgspec.structs.replace(old, kind="", model=3)
         return result
 
     def annotated(self, path: str, annotation: ir.Expr) -> Val | None:
@@ -569,10 +584,12 @@ class World:
         complete = not places.cut
         self.cut += places.cut
         targets = places.targets
+        aliases: set[str] = set()
         for path, unit in places.units:
             facts = self.facts(path, unit, 1)
             if facts is None:
                 continue
+            aliases |= _aliases(facts, targets)
             for site in facts.calls.values():
                 if site.target in targets:
                     found.append((path, unit, site))
@@ -588,6 +605,12 @@ class World:
                     receiver = site.args[0] if site.args else UNKNOWN
                     if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
                         found.append((path, unit, site))
+        if not found and is_method and not places.distinct and not name.startswith("_"):
+            namesakes = list(self._calls_by_name(name))
+            if all(mode.off for _, _, site in namesakes for mode, _ in site.modes):
+                found += namesakes  # whichever of them is meant, the guard is held
+        for alias in sorted(aliases - {name}):
+            found += self._calls_by_name(alias)
         return tuple(found), complete
 
     def _places(self, symbol: Symbol) -> _Places | None:
@@ -681,6 +704,16 @@ class World:
         summary = self.summary(symbol, 0)
         return summary is not None and summary.decorates is None and summary.guard is None
 
+    def _calls_by_name(self, alias: str) -> Iterable[tuple[str, str, CallSite]]:
+        """Calls of something that is only known by the name of the method."""
+        for path in self.project.files_calling(alias)[:_MANY]:
+            file = self.project.file(path)
+            for unit in file.places(alias)[:_MANY] if file is not None else ():
+                facts = self.facts(path, unit, 1)
+                for site in facts.calls.values() if facts is not None else ():
+                    if site.target is None and site.method == alias:
+                        yield path, unit, site
+
     def _handed_on(self, site: CallSite, targets: set[Symbol]) -> CallSite | None:
         """A call that is given the function, as a call of it in the mode in which the callee runs its parameter."""
         if site.target is None:
@@ -731,11 +764,22 @@ class World:
                 complete = complete and outer.complete
                 if not outer.ways:
                     # Somebody must call a private function; who it is can't be seen.
-                    mode = Mode.DYNAMIC if _is_private(unit) else Mode.ENTRY
-                    ways.setdefault((mode, f"{path}:{unit}"), Way(mode, (step,)))
+                    unseen = _is_private(unit)
+                    mode = Mode.DYNAMIC if unseen else Mode.ENTRY
+                    ways.setdefault((mode, f"{path}:{unit}"), Way(mode, (step,), unseen))
                 for way in outer.ways:
-                    ways.setdefault((way.mode, f"{path}:{unit}"), Way(way.mode, (*way.steps, step)))
+                    ways.setdefault((way.mode, f"{path}:{unit}"), Way(way.mode, (*way.steps, step), way.unseen))
         return Entry(tuple(ways.values()), complete)
+
+
+def _aliases(facts: Facts, targets: set[Symbol]) -> set[str]:
+    """Attributes that one of the functions is assigned to: ``self.explore = self.explore_once``."""
+    found = set()
+    for node in facts.nodes:
+        if isinstance(node, ir.Assign) and isinstance(node.value, (ir.Attr, ir.Name)):
+            if facts.values.get(node.value.o, UNKNOWN).symbol in targets:
+                found |= {target.attr for target in node.targets if isinstance(target, ir.Attr)}
+    return found
 
 
 def _is_private(unit: str) -> bool:
@@ -745,6 +789,6 @@ def _is_private(unit: str) -> bool:
 
 def _detached(value: Val) -> Val:
     items = tuple(_detached(v) for v in value.items) if value.items is not None else None
-    if not value.graph and items is None and not value.name and not value.evaluating:
+    if not value.graph and items is None and not value.name and not value.evaluating and value.origin < 0:
         return value
-    return msgspec.structs.replace(value, graph=frozenset(), items=items, name="", evaluating=False)
+    return msgspec.structs.replace(value, graph=frozenset(), items=items, name="", evaluating=False, origin=-1)
