@@ -8,6 +8,7 @@ one file depends on others.
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import sys
@@ -108,7 +109,10 @@ class _Session:
         from nograd_lint.settings import ConfigError
 
         options = self.options
-        overrides: dict[str, object] = {"select": ("ALL",), "ignore": (), "extend_ignore": (), "per_file_ignores": {}}
+        # What is never reported here need not be looked for: unused suppressions are the dearest of all.
+        overrides: dict[str, object] = {
+            "select": ("ALL",), "ignore": _LEFT_OUT, "extend_ignore": (), "per_file_ignores": {}
+        }  # fmt: skip
         if options.nograd_min_confidence:
             overrides["min_confidence"] = Confidence(options.nograd_min_confidence)
         config = Path(options.nograd_config) if options.nograd_config else None
@@ -148,6 +152,8 @@ class _Session:
             for path, result in zip(readable, self.engine.check(readable), strict=True)
         }
         self.results = {name: found[path] for name, path in files.items() if path in found}
+        # All that was made so far stays: flake8's own work is not to be slowed down by looking for garbage in it.
+        gc.freeze()
         if multiprocessing.get_start_method() != "fork" and len(files) > 1:
             _leave(msgspec.json.encode(self.results))
 
