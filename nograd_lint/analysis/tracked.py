@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nograd_lint.analysis.facts import Facts, Forward
-from nograd_lint.analysis.values import Mode
+from nograd_lint.analysis.values import Mode, words
 from nograd_lint.analysis.weigh import SHARED, Candidate, evident, weigh
 from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
@@ -151,11 +151,12 @@ def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> li
     if not candidates:
         return []
     training = sorted([b.node for b in facts.backwards.values()] + list(facts.steps))
+    barriers = sorted(training + _may_train(facts))
     groups: dict[tuple[str, int], list[Candidate]] = {}
     for candidate in candidates:
         forward = candidate.forward
-        top = _top_statement(facts, forward, training)
-        key = (forward.function, top if training else -1)
+        top = _top_statement(facts, forward, barriers)
+        key = (forward.function, top if barriers else -1)
         groups.setdefault(key, []).append(candidate)
     result = []
     for (function, top), members in groups.items():
@@ -163,11 +164,11 @@ def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> li
         first = sure[0]
         best = max(sure, key=lambda m: m.confidence.rank)
         kept = tuple(k for m in sure for k in facts.kept.get(m.forward.node, ()))
-        tops = [_top_statement(facts, m.forward, training) for m in sure]
-        region = (min(tops), max(tops)) if not training else (top, top)
+        tops = [_top_statement(facts, m.forward, barriers) for m in sure]
+        region = (min(tops), max(tops)) if not barriers else (top, top)
         whole = None
         root = facts.body.root
-        if root is not None and not training and function == facts.unit and not root.is_async and not root.is_generator:
+        if root is not None and not barriers and function == facts.unit and not root.is_async:
             whole = Symbol("function", facts.path, facts.unit)
         else:
             region = _narrowed(facts, [m.forward for m in sure], region)
@@ -201,6 +202,37 @@ def _group(facts: Facts, candidates: list[Candidate], entry: Entry | None) -> li
             )
         )
     return sorted(result, key=lambda t: t.forwards[0])
+
+
+_TRAINING = frozenset("train fit finetune pretrain retrain learn optimize optimise".split())
+_TRAINERS = frozenset("trainer learner self".split())
+
+
+def _may_train(facts: Facts) -> list[int]:
+    """Calls of functions that are not in sight and, as it seems, train: no guard may be put around them."""
+    return [
+        node.o
+        for node in facts.nodes
+        if isinstance(node, ir.Call) and node.o not in facts.forwards and node.o not in facts.evals
+        if _seems_to_train(facts, node)
+    ]
+
+
+def _seems_to_train(facts: Facts, call: ir.Call) -> bool:
+    name = ir.dotted(call.func)
+    site = facts.calls.get(call.o)
+    if name is None or (site is not None and site.target is not None):
+        return False
+    if (facts.resolve(call.func) or "").startswith("torch."):
+        return False
+    values = [facts.values.get(arg.o) for arg in (*call.args, *(value for _, value in call.keywords))]
+    given = [value for value in values if value is not None]
+    model = any(value.model for value in given)
+    if model and any(value.kind == "optimizer" for value in given):
+        return True
+    receiver, _, last = name.rpartition(".")
+    verb = words(last)[:1]
+    return bool(verb) and verb[0] in _TRAINING and (model or receiver.rpartition(".")[2].lower() in _TRAINERS)
 
 
 def _top_statement(facts: Facts, forward: Forward, training: list[int]) -> int:

@@ -22,7 +22,6 @@ from nograd_lint.diagnostics import (
     Fix,
     Position,
     Problem,
-    Severity,
 )
 
 if TYPE_CHECKING:
@@ -271,11 +270,17 @@ class _Fixer:
             if after[key] > before[key] - applied[key]:
                 bad[path] = "it would leave the diagnostic"
         doubtful = set()
+        traded = {(d.filename, d.function): d.severity.rank for _, d, _ in batch}
         for path, old, new in zip(self.paths, self.results, results, strict=True):
             reasons = [f"the result could not be analysed: {p.message}" for p in new.problems[len(old.problems) :]]
             for diagnostic in new.diagnostics:
                 key = _key(diagnostic)
-                if after[key] > before[key] and diagnostic.severity is not Severity.INFO:
+                fix, rank = diagnostic.fix, diagnostic.severity.rank
+                if fix is not None and fix.applicability in self.allowed:
+                    # An error may give way to something lesser that can be fixed next: training comes out of a guard,
+                    # and with it the validation, which then gets one of its own.
+                    rank = 0 if rank < traded.get((diagnostic.filename, diagnostic.function), 0) else rank
+                if after[key] > before[key] and rank:
                     where = f"row {diagnostic.span.start.row}" + ("" if path in fixed else f" of {new.filename}")
                     reasons.append(f"it would add {diagnostic.code} ({diagnostic.name}) in {where}")
             if reasons:

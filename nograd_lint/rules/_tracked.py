@@ -75,6 +75,15 @@ def _fix(unit: UnitContext, found: Tracked) -> FixPlan | None:
     )
     if found.whole is not None and root is not None:
         return FixPlan("Decorate the function with `torch.no_grad()`", applicability, (Decorate(root.o),), reason)
-    if any(node in unit.yields_and_awaits for node in range(found.region[0], unit.end_of(found.region[1]) + 1)):
-        return None
-    return FixPlan("Put the forward under `torch.no_grad()`", applicability, (Wrap(*found.region),), reason)
+    runs = [found.region]
+    if _waits(unit, found.region):  # each forward by itself
+        runs = sorted({(stmt, stmt) for stmt in (unit.parent_statement[node] for node in found.forwards)})
+        if any(_waits(unit, run) for run in runs):
+            return None
+    wraps = tuple(Wrap(*run) for run in runs)
+    return FixPlan("Put the forward under `torch.no_grad()`", applicability, wraps, reason)
+
+
+def _waits(unit: UnitContext, run: tuple[int, int]) -> bool:
+    """Whether a run of statements holds what no guard may be held across."""
+    return any(run[0] <= node <= unit.end_of(run[1]) for node in unit.yields_and_awaits)
