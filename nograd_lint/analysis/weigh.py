@@ -221,7 +221,7 @@ class _Case:
         # A plain ``.numpy()`` raises where gradients are on: in working code they are off.
         yield "numpy" in sinks and not ("detach" in sinks and self.strong)
         yield self.escapes and not self._answers
-        yield self.escapes and "loss" in words(function)
+        yield "loss" in words(function) and (self.escapes or ("detach" not in sinks and not self.strong))
         yield not self.strong and not self.escapes and not self.unused and not (self.by_name == 2 and self.detached)
 
     def _doubts_of_model(self) -> Iterator[bool]:
@@ -282,7 +282,7 @@ class _Case:
     def _apart_from_training(self) -> bool:
         if self.in_eval or self.evaluation_loop is not None:
             return True
-        return self.unused and (self.evaluation_input or bool({"moved", "exported", "item"} & set(self.sinks)))
+        return self.unused and (self.evaluation_input or bool({"moved", "exported"} & set(self.sinks)))
 
     @property
     def _leaves_torch(self) -> bool:

@@ -25,7 +25,7 @@ _LAYERS = re.compile(
 _NOT_MADE_HERE = rb"(?:from_pretrained|hub\.load|torch\.load|deepcopy|pretrained)"
 _BUILDS_OPTIMIZER = re.compile(rb"parameters\(")
 _MOST_FILES = 24
-_FLAGS = ("requires_grad", "trainable", "learnable", "freeze", "frozen", "finetune", "fine_tune")
+_FLAGS = ("requires_grad", "trainable", "learnable", "freeze", "frozen", "finetune", "fine_tune", "tune", "unfreeze")
 
 
 def class_text(unit: UnitContext, cls: Symbol) -> bytes:
@@ -69,8 +69,14 @@ def loaded_or_copied(unit: UnitContext, cls: Symbol, attribute: str) -> bool:
 # --- who says that it can be trained ----------------------------------------------------------------------------------
 
 
+_ANY_MODEL = frozenset(("model", "module", "net", "network"))
+
+
 def unfrozen_elsewhere(unit: UnitContext, attribute: str) -> Note | None:
-    """Code of the project that makes the parameters of something of this name require gradients again."""
+    """Code of the project that makes the parameters of something of this name require gradients again.
+
+    Any model is called ``model``: such a name says something in the same file only.
+    """
     name = re.escape(attribute.encode())
     pattern = re.compile(
         rb"\b%s\.requires_grad_\(\s*(?:True)?\s*\)|"
@@ -80,7 +86,7 @@ def unfrozen_elsewhere(unit: UnitContext, attribute: str) -> Note | None:
     calling = ("requires_grad_", "parameters", "named_parameters")
     for path in sorted({path for called in calling for path in project.files_calling(called)}):
         file = project.file(path)
-        if file is None or not file.mentions(attribute):
+        if file is None or not file.mentions(attribute) or (attribute in _ANY_MODEL and path != unit.path):
             continue
         match = pattern.search(file.data)
         if match is None:

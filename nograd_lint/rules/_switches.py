@@ -39,12 +39,25 @@ def left_off(unit: UnitContext) -> list[LeftOff]:
     for switch in sorted(unit.facts.switches.values(), key=lambda s: s.node):
         if switch.how in _OWN and switch.to.off:
             stmt = unit.by_ordinal.get(unit.parent_statement.get(switch.node, -1))
-            if stmt is not None and not _undone(unit, switch, stmt):
+            if stmt is not None and not _undone(unit, switch, stmt) and not _never_ends(unit, stmt):
                 restore = _restore(unit, switch)
                 returns = _return_before(unit, switch, restore) if restore is not None else None
                 if restore is None or returns is not None:
                     found.append(LeftOff(switch, stmt, returns, restore))  # type: ignore[arg-type]
     return found
+
+
+def _never_ends(unit: UnitContext, stmt: ir.Node) -> bool:
+    """``while True`` without a way out follows: nobody comes after it."""
+    return any(
+        isinstance(later, ir.While)
+        and isinstance(later.test, ir.Const)
+        and bool(later.test.value)
+        and not any(
+            isinstance(n, ir.Return) or (isinstance(n, ir.Simple) and n.kind == "break") for n in ir.walk(later.body)
+        )
+        for later in unit.after(stmt.o)
+    )
 
 
 def _undone(unit: UnitContext, switch: Switch, stmt: ir.Node) -> bool:

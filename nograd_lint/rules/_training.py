@@ -321,7 +321,8 @@ def _loses(unit: UnitContext, value: ir.Expr, before: Carry, *, copies: bool) ->
         return bool(before.cut)
     if before.kind is Kind.MAYBE and not copies:
         known = unit.facts.values.get(value.o)
-        return known is None or not any(token >= 0 for token in known.graph)
+        forwards = [unit.facts.forwards.get(token) for token in known.graph] if known is not None else []
+        return not any(f is not None and f.tracked and (f.level == 3 or not f.indirect) for f in forwards)
     return True
 
 

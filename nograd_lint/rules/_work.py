@@ -23,6 +23,10 @@ _SETTING = re.compile(
 )
 
 
+# Methods that hardly anything but tensors has.
+_TENSOR_METHODS = words_of("sigmoid softmax log_softmax argmax topk masked_fill backward matmul squeeze unsqueeze detach")
+
+
 def forwards_in(unit: UnitContext, first: int, last: int) -> list[Forward]:
     """The forwards between two ordinals, in order."""
     return [f for node, f in sorted(unit.facts.forwards.items()) if first <= node <= last]
@@ -35,6 +39,8 @@ def tensor_work(unit: UnitContext, first: int, last: int) -> list[int]:
         if first <= call.o <= last:
             name = unit.resolve(call.func)
             if name is not None and name not in GUARDS and _OPERATION.fullmatch(name) and not _SETTING.fullmatch(name):
+                found.append(call.o)
+            elif name is None and isinstance(call.func, ir.Attr) and call.func.attr in _TENSOR_METHODS:
                 found.append(call.o)
     return sorted(found)
 

@@ -127,8 +127,11 @@ def check(unit: UnitContext) -> Iterator[Finding]:
         if kind is Carried.OFF:
             message = f"`{text}` hides that the loss was computed with gradients off: nothing is learnt"
         elif kind is Carried.MAYBE and not copied:
-            message = f"`{text}` has no effect, or hides that the loss has lost its graph"
-            confidence = Confidence.LOW
+            # On a tensor with a graph, setting the attribute raises an error, the method does nothing.
+            attribute = isinstance(found.stmt, ir.Assign)
+            otherwise = "raises an error" if attribute else "has no effect"
+            message = f"`{text}` {otherwise}, or hides that the loss has lost its graph"
+            confidence = Confidence.MEDIUM if attribute else Confidence.LOW
         else:
             message = f"`{text}` cuts the loss off from its graph: nothing is learnt"
         yield Finding(found.stmt.o, message, confidence, tuple(_notes(unit, found)), fix=_fix(unit, found))

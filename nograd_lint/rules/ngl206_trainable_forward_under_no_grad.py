@@ -188,13 +188,22 @@ def _own_part(unit: UnitContext, cls: Symbol, call: ir.Call) -> str | None:
     if head != "self" or not part.isidentifier() or _ON_PURPOSE.search(part):
         return None
     value = unit.world.attribute(cls, part, 1)
-    if value is None or value.model < 2:
+    if value is None:
         return None
+    if value.model < 2:
+        return part if _is_switched(unit, cls, part) else None
     if value.cls is None:
         return part
     if value.cls.kind == "external":
         return None if unit.world.is_parameterless(value.cls.name) else part
     return part if owns_parameters(unit, value.cls) else None
+
+
+def _is_switched(unit: UnitContext, cls: Symbol, part: str) -> bool:
+    """The class freezes or unfreezes the part, calls it, or asks for its parameters: it is a module."""
+    file = unit.world.project.file(cls.path)
+    pattern = rb"\bself\.%s\.(?:requires_grad_|parameters|named_parameters)\(" % re.escape(part.encode())
+    return file is not None and re.search(pattern, file.class_body(cls.name)) is not None
 
 
 def _decorated(unit: UnitContext, cls: Symbol) -> list[Finding]:
