@@ -24,7 +24,9 @@ _SETTING = re.compile(
 
 
 # Methods that hardly anything but tensors has.
-_TENSOR_METHODS = words_of("sigmoid softmax log_softmax argmax topk masked_fill backward matmul squeeze unsqueeze detach")
+_TENSOR_METHODS = words_of(
+    "sigmoid softmax log_softmax argmax topk masked_fill backward matmul squeeze unsqueeze detach"
+)
 
 
 def forwards_in(unit: UnitContext, first: int, last: int) -> list[Forward]:

@@ -4,7 +4,9 @@
 Reports, in training code and in `forward` of a module that an optimizer trains, a sub-module with parameters of its own that
 runs with gradients off, or whose output is detached, and a `forward` that is decorated with a guard. Not reported are modules
 without parameters, parts that the class freezes, pretrained parts, copies, and parts that also run with gradients on. A part
-that the class freezes is reported where the project unfreezes it elsewhere, or the constructor has a flag for it.
+that the class freezes is reported where the project unfreezes it elsewhere, or the constructor has a flag for it. A layer
+without parameters that stands behind others, such as a positional encoding, is reported where its whole `forward` is guarded:
+it lets no gradient through to them.
 
 ## Why is this bad?
 The rest of the model learns and the loss falls, so nobody notices that this part stays as it was initialised.
@@ -62,6 +64,41 @@ def train(loader):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+```
+```python error
+import math
+
+import torch
+from torch import nn
+
+
+class PositionalEncoding(nn.Module):
+    def __init__(self, width, table):
+        super().__init__()
+        self.width = width
+        self.register_buffer("table", table)
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = x * math.sqrt(self.width)
+            return x + self.table[: x.size(0)]  # NGL206
+```
+```python fixed
+import math
+
+import torch
+from torch import nn
+
+
+class PositionalEncoding(nn.Module):
+    def __init__(self, width, table):
+        super().__init__()
+        self.width = width
+        self.register_buffer("table", table)
+
+    def forward(self, x):
+        x = x * math.sqrt(self.width)
+        return x + self.table[: x.size(0)]
 ```
 ```python ok
 import torch
@@ -143,6 +180,7 @@ RULE = Rule(
 _ON_PURPOSE = re.compile(
     r"ema|momentum|target|teacher|slow|frozen|fixed|ref|reference|key|old|prior|copy|shadow", re.IGNORECASE
 )
+_BETWEEN = re.compile(r"Position|Attention|Residual|Pooling|Layer|Block|Attn")  # layers that stand behind others
 _CUT = frozenset(("detach", "compare", "argmax", "print", "metric", "item"))
 
 
@@ -152,7 +190,7 @@ def check(unit: UnitContext) -> Iterator[Finding]:
         if unit.unit.rpartition(".")[2].partition("#")[0] == "forward":
             found = list(_contradicted(unit, cls))
             if not found and not freezes(unit, cls):
-                found = list(_decorated(unit, cls) or _parts(unit, cls))
+                found = list(_decorated(unit, cls) or _parts(unit, cls)) or list(_blocked(unit, cls))
             yield from found
     elif unit.facts.backwards:
         yield from _in_training(unit)
@@ -219,6 +257,22 @@ def _decorated(unit: UnitContext, cls: Symbol) -> list[Finding]:
             message = f"`{cls.name}` is frozen in silence: its `forward` runs with gradients off, whoever trains it"
             return [_finding(unit, guard.expr.o, message, (optimizer,), unguarded=True)]
     return []
+
+
+def _blocked(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
+    """A layer without parameters that stands between others: no gradient gets through it to those before it."""
+    returns = unit.all(ir.Return)
+    if _BETWEEN.search(cls.name) is None or owns_parameters(unit, cls) or len(returns) != 1:
+        return
+    value = returns[0].value
+    computed = unit.facts.values.get(value.o) if value is not None else None
+    if value is None or computed is None or not any(token < -1 for token in computed.graph):
+        return
+    if surely_off(unit, value.o) and not any(conditions(unit, value.o)):
+        guard = _guard(unit)
+        node = guard.expr.o if guard is not None else value.o
+        message = f"`{cls.name}` gives its input back without its graph: the layers before it learn nothing"
+        yield _finding(unit, node, message, (), unguarded=True)
 
 
 def _parts(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
