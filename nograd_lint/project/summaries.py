@@ -33,9 +33,11 @@ DEPTH = 3  # levels of callees looked into
 _DEEPEST = -6  # below 0: levels of classes and globals whose attributes and values are looked into
 _ANY = 1_000_000
 _MOST_VALUES = 250_000  # values in facts that are kept: some 100 MB
+# Formatters put a long value between parentheses, on lines of its own.
+_VALUE = rb"(?:[ \t]*\((?:[^\n]*\n){1,3}?)?"
 # A module of the project without parameters: it makes no parts, or is a loss (by name) whose parts have none.
 _MAKES_PARTS = re.compile(
-    rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=[^\n]*"
+    rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=" + _VALUE + rb"[^\n]*"
     rb"(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)"
 )
 _WITHOUT_PARAMETERS = re.compile(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", re.IGNORECASE)
@@ -51,7 +53,7 @@ CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
 _DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
 _MAKES = re.compile(
-    rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)[^\n]*"
+    rb"self\.\w+[ \t]*(?::[^=\n]+)?=(?!=)" + _VALUE + rb"[^\n]*"
     rb"(?:\b[A-Z]\w*\(|from_pretrained|load|build|create|make|get_|compile|prepare)"
 )
 
