@@ -30,7 +30,7 @@ from nograd_lint.rules.registry import all_rules
 from nograd_lint.settings import Settings
 from nograd_lint.source.files import SourceFile, load
 
-# Rules whose fixes add a guard and do nothing else.
+# Rules whose fixes add a guard and, but for a ``detach`` here and there, do nothing else.
 ADD_A_GUARD = {"NGL101", "NGL102", "NGL103", "NGL104", "NGL105"}
 GUARD = re.compile(r"(?:\w+\.)*(?:no_grad\(\)|inference_mode\(\)|set_grad_enabled\(.*\))")
 GUARD_LINE = re.compile(rf"(?:with {GUARD.pattern}:|@{GUARD.pattern})(?=\\n|\r|$)", re.MULTILINE)
@@ -71,12 +71,17 @@ def broken_promises(file: FixedFile) -> Iterator[str]:
     except SyntaxError as error:
         yield f"does not parse: {error}"
         return
-    if {d.code for d in file.fixed} <= ADD_A_GUARD:
+    if all(map(only_adds_a_guard, file.fixed)):
         if without_guards(tree_after) != without_guards(ast.parse(old.analysis)):
             yield "is another program"
         added = words(new) - words(old)
         if words(old) - words(new) or added - Counter(("import", "torch")):
             yield f"has other words: {added}"
+
+
+def only_adds_a_guard(diagnostic: Diagnostic) -> bool:
+    edits = diagnostic.fix.edits if diagnostic.fix is not None else ()
+    return diagnostic.code in ADD_A_GUARD and not any(".detach()" in edit.content for edit in edits)
 
 
 def words(source: SourceFile) -> Counter[str]:

@@ -275,12 +275,11 @@ class _Fixer:
             reasons = [f"the result could not be analysed: {p.message}" for p in new.problems[len(old.problems) :]]
             for diagnostic in new.diagnostics:
                 key = _key(diagnostic)
-                fix, rank = diagnostic.fix, diagnostic.severity.rank
-                if fix is not None and fix.applicability in self.allowed:
-                    # An error may give way to something lesser that can be fixed next: training comes out of a guard,
-                    # and with it the validation, which then gets one of its own.
-                    rank = 0 if rank < traded.get((diagnostic.filename, diagnostic.function), 0) else rank
-                if after[key] > before[key] and rank:
+                # Something may give way to something lesser: training comes out of a guard, and with it the validation,
+                # which is fixed next; a graph is no longer kept, but is still recorded.
+                rank = diagnostic.severity.rank
+                lesser = rank < traded.get((diagnostic.filename, diagnostic.function), 0)
+                if after[key] > before[key] and rank and not lesser:
                     where = f"row {diagnostic.span.start.row}" + ("" if path in fixed else f" of {new.filename}")
                     reasons.append(f"it would add {diagnostic.code} ({diagnostic.name}) in {where}")
             if reasons:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Applicability
 from nograd_lint.rules._base import FixPlan, Wrap
 from nograd_lint.rules._flow import conditions, reaching
 from nograd_lint.rules._guards import shown
+from nograd_lint.rules._kept import detach_kept
 from nograd_lint.rules._work import run_of
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
+    from nograd_lint.analysis.tracked import Tracked
     from nograd_lint.rules._context import UnitContext
 
 _INVERSE = {"==": "!=", "!=": "==", "is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 
 
-def switched_by_branch(unit: UnitContext, forwards: Iterable[int]) -> FixPlan | None:
-    """``with torch.set_grad_enabled(phase == "train"):`` around forwards whose backward stands under that condition."""
-    nodes = list(forwards)
+def switched_by_branch(unit: UnitContext, tracked: Tracked) -> FixPlan | None:
+    """``with torch.set_grad_enabled(phase == "train"):`` around forwards whose backward stands under that condition.
+
+    What training keeps across batches is detached, too.
+    """
+    nodes = tracked.forwards
+    detach = detach_kept(unit, tracked)
     found = {_branch(unit, node, backward) for node in nodes for backward in unit.facts.sinks[node]["backward"]}
-    run = run_of(unit, nodes)
+    run = run_of(unit, list(nodes))
     if len(found) != 1 or run is None or any(run[0] <= n <= unit.end_of(run[1]) for n in unit.yields_and_awaits):
         return None
     [condition] = found
@@ -30,9 +35,8 @@ def switched_by_branch(unit: UnitContext, forwards: Iterable[int]) -> FixPlan | 
         return None
     guard = f"torch.set_grad_enabled({condition})"
     message = f"Put the forward under `{shown(guard)}`"
-    return FixPlan(
-        message, Applicability.UNSAFE, (Wrap(*run, guard),), "the backward below runs on that condition alone"
-    )
+    reason = "the backward below runs on that condition alone"
+    return FixPlan(message, Applicability.UNSAFE, (*(detach or ()), Wrap(*run, guard)), reason)
 
 
 def _branch(unit: UnitContext, forward: int, backward: int) -> str | None:

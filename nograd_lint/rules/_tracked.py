@@ -12,6 +12,7 @@ from nograd_lint.project.index import MODULE
 from nograd_lint.rules._base import Decorate, Finding, FixPlan, Note, Wrap
 from nograd_lint.rules._deferred import consumed_off
 from nograd_lint.rules._explained import explained
+from nograd_lint.rules._kept import detached_where_kept
 from nograd_lint.rules._shared import switched_by_branch
 from nograd_lint.rules._wasted import wasted
 
@@ -66,7 +67,7 @@ def _shown(function: str) -> str:
 def _fix(unit: UnitContext, found: Tracked) -> FixPlan | None:
     root = unit.root
     if found.why_unsafe == SHARED:
-        return switched_by_branch(unit, found.forwards)
+        return switched_by_branch(unit, found)
     applicability = Applicability.SAFE if found.safe else Applicability.UNSAFE
     reason = (
         "nothing asks for a gradient of these outputs"
@@ -79,7 +80,7 @@ def _fix(unit: UnitContext, found: Tracked) -> FixPlan | None:
     if _waits(unit, found.region):  # each forward by itself
         runs = sorted({(stmt, stmt) for stmt in (unit.parent_statement[node] for node in found.forwards)})
         if any(_waits(unit, run) for run in runs):
-            return None
+            return detached_where_kept(unit, found)
     wraps = tuple(Wrap(*run) for run in runs)
     return FixPlan("Put the forward under `torch.no_grad()`", applicability, wraps, reason)
 

@@ -169,6 +169,26 @@ def test_what_is_shown_is_what_the_configuration_allows(project: Project) -> Non
     ]
 
 
+def test_an_error_may_give_way_to_a_warning(project: Project) -> None:
+    text = """\
+import torch
+
+
+async def validate(model: torch.nn.Module, val_loader, queue, loss_fn):
+    model.eval()
+    total = 0
+    for x, y in val_loader:
+        total += loss_fn(model(await queue.put(x)), y)
+    return float(total)
+"""
+    project.write("a.py", text)
+    report = project.fix("a.py", unsafe=True)
+    # No guard can be held across the await, so the graph is still recorded; but it is no longer kept.
+    assert project.text("a.py") == text.replace(", y)\n    return", ", y).detach()\n    return")
+    assert ([d.code for file in report.files for d in file.fixed], codes(report)) == (["NGL104"], ["NGL101"])
+    assert report.reverted == ()
+
+
 def test_suppressed_diagnostics_are_left_alone(project: Project) -> None:
     text = EVALUATE.replace(".item()\n", ".item()  # nograd: ignore[NGL101] on purpose\n")
     project.write("a.py", text)
