@@ -40,9 +40,11 @@ def tensor_work(unit: UnitContext, first: int, last: int) -> list[int]:
     for call in unit.all(ir.Call):
         if first <= call.o <= last:
             name = unit.resolve(call.func)
-            if name is not None and name not in GUARDS and _OPERATION.fullmatch(name) and not _SETTING.fullmatch(name):
-                found.append(call.o)
-            elif name is None and isinstance(call.func, ir.Attr) and call.func.attr in _TENSOR_METHODS:
+            if name is None:
+                works = isinstance(call.func, ir.Attr) and call.func.attr in _TENSOR_METHODS
+            else:
+                works = name not in GUARDS and bool(_OPERATION.fullmatch(name)) and not _SETTING.fullmatch(name)
+            if works:
                 found.append(call.o)
     return sorted(found)
 
