@@ -60,4 +60,7 @@ def line_above(lines: Sequence[bytes]) -> tuple[bytes, bool] | None:
     if last < 0:
         return None
     direct = last == len(lines) - 1
-    return (lines[last], direct) if direct or last == 0 or not lines[last - 1].strip() else None
+    before = last - 1
+    while before >= 0 and lines[before].lstrip().startswith(b"#"):
+        before -= 1
+    return (lines[last], direct) if direct or before < 0 or not lines[before].strip() else None

@@ -46,6 +46,36 @@ def fit(model, optimizer, train_loader, val_loader, loss_fn):
                 total += loss_fn(model(x), y).item()
         print(total)
 ```
+```python error
+import torch.nn.functional as F
+
+
+def run(model, loaders, optimizer):
+    for phase in ("train", "val"):
+        model.train(phase == "train")
+        for x, y in loaders[phase]:
+            loss = F.cross_entropy(model(x), y)  # NGL102
+            if phase == "train":
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+```
+```python fixed
+import torch
+import torch.nn.functional as F
+
+
+def run(model, loaders, optimizer):
+    for phase in ("train", "val"):
+        model.train(phase == "train")
+        for x, y in loaders[phase]:
+            with torch.set_grad_enabled(phase == "train"):
+                loss = F.cross_entropy(model(x), y)
+            if phase == "train":
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+```
 ```python ok
 import torch
 
@@ -60,7 +90,8 @@ def fit(model, optimizer, train_loader, loss_fn):
 
 ## Fix safety
 Safe where nothing can ask for a gradient of what is computed: no output that carries the graph leaves the region. Unsafe where
-outputs go to callers that are not in sight.
+outputs go to callers that are not in sight, and in a routine that training shares: there gradients are switched by the
+condition that `backward` stands under.
 
 ## Known problems
 Whether a call runs a model is judged by where the object comes from, what is called on it, and its name; a model that arrives

@@ -46,7 +46,8 @@ def validate(model, val_loader, loss_fn):
 
 ## Fix safety
 Safe where nothing can ask for a gradient of what is computed: no output that carries the graph leaves the region. Unsafe where
-outputs go to callers that are not in sight.
+outputs go to callers that are not in sight. Where no guard fits (across an `await`), or where training shares the routine, what
+is kept is detached; that is unsafe as well.
 
 ## Known problems
 Whether a call runs a model is judged by where the object comes from, what is called on it, and its name; a model that arrives
