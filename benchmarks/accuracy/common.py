@@ -58,8 +58,8 @@ class ToolError(Exception):
     pass
 
 
-def packages() -> list[Package]:
-    document = tomllib.loads((HERE / "packages.toml").read_text(encoding="utf-8"))
+def packages(file: Path = HERE / "packages.toml") -> list[Package]:
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
     return [Package(**entry) for entry in document["package"]]
 
 

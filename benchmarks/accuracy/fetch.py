@@ -50,19 +50,15 @@ def unpack(package: Package) -> None:
     done.write_text(package.sha256, encoding="utf-8")
 
 
-def main() -> int:
-    names = set(sys.argv[1:])
-    chosen = [p for p in packages() if not names or p.name in names]
+def get(chosen: list[Package]) -> None:
     if missing := [p for p in chosen if not intact(p)]:
         download(missing)
     for package in chosen:
         if not intact(package):
-            print(f"{package.file}: the hash differs", file=sys.stderr)
-            return 1
+            raise SystemExit(f"{package.file}: the hash differs")
         unpack(package)
     print(f"{len(chosen)} packages below {TREES}")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    get([p for p in packages() if p.name in sys.argv[1:] or not sys.argv[1:]])
