@@ -20,7 +20,7 @@ from nograd_lint.settings import ANALYSIS_FIELDS
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
     from nograd_lint.project.cache import Cache
-    from nograd_lint.project.graph import Graph
+    from nograd_lint.project.graph import Graph, Kept
     from nograd_lint.project.index import Use
     from nograd_lint.project.summaries import World
     from nograd_lint.settings import Settings
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nograd_lint.source.suppressions import Unused
 
 Stamp = tuple[int, int, int]  # size, time of change, inode
+_FEW = 200  # a change of fewer files than one in this many is not kept at once
 _RECENT = 3_000_000_000  # nanoseconds within which a file may change again without another time
 MODULE = "<module>"
 T = TypeVar("T")
@@ -102,6 +103,8 @@ class Linter:
         self._deep = False
         self._changed = False  # something to keep
         self._saved = False
+        self._kept: Kept | None = None  # what answers of earlier runs rest on
+        self._fresh = 0  # files judged since what is known was kept
         self._version = b""
         self._world: World | None = None
         self.cache: Cache | None = self._open() if engine.use_cache and root.alone is None else None
@@ -143,19 +146,27 @@ class Linter:
         if self._deep:
             return
         self._deep = True
-        deep = self._kept("deep", _Deep)
-        names = self._kept("names", _Names)
+        deep = self._of_before("deep", _Deep)
+        names = self._of_before("names", _Names)
         if deep is None or names is None:  # another process kept something else since, or there is nothing
             self.results.clear()
             return
         self.judged = deep.judged
-        self.world.graph, self.answers = decode(deep.graph)
+        self._kept = decode(deep.graph)
         project = self.world.project
         project.switching = frozenset(deep.switching) if deep.switching is not None else None
         project.index = names.index
         project.stars.bindings = names.bindings
 
-    def _kept(self, key: str, kind: type[K]) -> K | None:
+    def _absorb(self) -> None:
+        """Take what is known from before for part of what is known now."""
+        if self._kept is not None:
+            graph, answers = self._kept.graph()
+            self._kept = None
+            self.answers = {**answers, **self.answers}
+            _merge(self.world.graph, graph)
+
+    def _of_before(self, key: str, kind: type[K]) -> K | None:
         data = self._load(key) if self._version else None
         found = _decoded(data, kind) if data is not None else None
         return found if found is not None and found.version == self._version else None
@@ -273,16 +284,19 @@ class Linter:
 
         self._load_deep()
         world = self.world
-        graph: Graph = world.graph
         project = world.project
-        asked: dict[Use, bytes] = {}
-        for uses, _ in graph.values():
+        if world.graph:
+            self._absorb()
+        before = zip(self._kept.uses, self._kept.answers, strict=True) if self._kept is not None else ()
+        asked = {use: answer for use, answer in before if use and project.concerns(use, changed, same=same)}
+        for uses, _ in world.graph.values():
             for use in uses:
                 if use not in asked and project.concerns(use, changed, same=same):
                     known = self.answers.get(use)
                     asked[use] = project.answer(use) if known is None else known
         stale = project.change(self.paths, changed, asked, same=same)
-        nodes = invalid(graph, stale, [("file", name) for name in changed])
+        files = [("file", name) for name in changed]
+        nodes = invalid(world.graph, stale, files) if self._kept is None else self._kept.invalid(stale, files)
         world.forget(nodes)
         for use in asked:
             self.answers.pop(use, None)
@@ -328,6 +342,7 @@ class Linter:
             node = ("file", name)
             judged = Judged(*self.world.record(node, lambda: judge(self, name, source, shown, low=low)), low)
             self.judged[name] = judged
+            self._fresh += 1
         return judged
 
     def _wants_low(self, name: str, source: SourceFile | None = None) -> bool:
@@ -409,16 +424,13 @@ class Linter:
 
         share = msgspec.msgpack.decode(data, type=_Share)
         self.judged.update(share.judged)
+        self._fresh += len(share.judged)
         self._digests.update(share.digests)
         self.world.project.lowered += share.lowered
         self.world.project.stars.bindings.update(share.bindings)
-        graph, answers = decode(share.graph)
+        graph, answers = decode(share.graph).graph()
         self.answers.update(answers)
-        for node, (uses, nodes) in graph.items():
-            known = self.world.graph.setdefault(node, (uses, nodes))
-            if known[0] is not uses:
-                known[0].update(uses)
-                known[1].update(nodes)
+        _merge(self.world.graph, graph)
         if self.cache is not None:
             self.cache.take(share.parts)
         self._changed = True
@@ -429,6 +441,8 @@ class Linter:
         """Keep what is known for the next run."""
         if self.cache is None or not self._changed:
             return
+        if self._version and 0 < self._fresh < len(self.files) // _FEW:
+            return  # what is kept still holds for what it is about; to judge a few files again is soon done
         if self.overlay:  # nothing that is kept may rest on contents that are not on disk
             if self.engine.told or self._saved:
                 self.cache.drop()
@@ -450,6 +464,7 @@ class Linter:
         self.cache.save(self.family, states)
         self._changed = False
         self._saved = True
+        self._fresh = 0
 
     def _deep_states(self) -> dict[str, bytes]:
         from nograd_lint.project.graph import encode
@@ -465,6 +480,7 @@ class Linter:
         return {"deep": msgspec.msgpack.encode(deep), "names": msgspec.msgpack.encode(names)}
 
     def _all_answers(self) -> dict[Use, bytes]:
+        self._absorb()
         answers: dict[Use, bytes] = {}
         project = self.world.project
         for uses, _ in self.world.graph.values():
@@ -501,6 +517,14 @@ def signature() -> bytes:
             found += [(folder, path.name, _digest(path.read_bytes())) for path in files]
         _SIGNATURE.append(_digest(repr(found).encode()))
     return _SIGNATURE[0]
+
+
+def _merge(graph: Graph, more: Graph) -> None:
+    for node, (uses, nodes) in more.items():
+        known = graph.setdefault(node, (uses, nodes))
+        if known[0] is not uses:
+            known[0].update(uses)
+            known[1].update(nodes)
 
 
 _KEYS: dict[tuple[frozenset[str], Confidence, tuple[tuple[str, ...], ...]], bytes] = {}
