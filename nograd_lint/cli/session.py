@@ -26,6 +26,11 @@ from nograd_lint.settings import ConfigError, Selection, Settings
 STDIN = "<stdin>"
 
 
+def _place(path: Path) -> list[tuple[bool, str]]:
+    """Where a file comes in the search of a directory: before those further down."""
+    return [*((True, part) for part in path.parts[:-1]), (False, path.name)]
+
+
 class Session:
     """One command: what was asked for, and the engine that answers."""
 
@@ -117,7 +122,7 @@ class Session:
         for problem in found.problems:
             shown = msgspec.structs.replace(problem, message=problem.message + self._hint(problem.filename))
             self.problems.append(shown)
-        return found.files
+        return sorted(found.files, key=_place)  # whatever order they were named in
 
     def nested(self, directory: Path) -> tuple[Settings, Path]:
         """The settings of a directory and what ``--exclude`` adds, which is relative to the working directory."""
