@@ -56,6 +56,8 @@ def _unusable(region: Region, a: RunResult) -> Verdict | None:
             "run again with TORCHDYNAMO_DISABLE=1",
         )
     if a.stopped is not None:
+        if data.read and region.kind.value == "guard":
+            return _used(data)  # seen is seen, however long the program would have run
         reason = "timeout" if a.stopped == "timeout" else "memory_limit"
         partial = f"; the region was called {_times(data.calls)} until then" if data.calls else ""
         return Verdict(ERROR, reason, f"the program was stopped at the {_limit(a.stopped)}{partial}")
@@ -64,8 +66,12 @@ def _unusable(region: Region, a: RunResult) -> Verdict | None:
             return Verdict(ERROR, "program_fails", f"the program fails before the region: {_failure(a)}")
         if a.torch is None:
             return Verdict(NOT_REACHED, None, "the program does not import torch")
-        return Verdict(NOT_REACHED, None, "the program does not run the region")
+        return Verdict(NOT_REACHED, None, "the program does not run the region" + _ended(a))
     return None
+
+
+def _ended(run: RunResult) -> str:
+    return f"; it ended with exit code {run.code}, which may be why" if run.code else ""
 
 
 def _limit(stopped: str) -> str:
@@ -101,14 +107,16 @@ def _guard(
     if unsafe is not None:
         return unsafe
     if data.read:
-        plural = "s" if data.read != 1 else ""
-        return Verdict(
-            REFUTED, "graph_used", f"a backward pass reads {data.read} tensor{plural} saved here: the graph is needed"
-        )
+        return _used(data)
     other = b.region(region.id)
     if not other.calls:
         return Verdict(ERROR, "b_not_reached", "with the guard, the program no longer reaches the region")
     return _outcome(region, a, b, again, tolerance, alone)
+
+
+def _used(data: RegionData) -> Verdict:
+    why = f"a backward pass reads {_count(data.read, 'tensor')} saved here: the graph is needed"
+    return Verdict(REFUTED, "graph_used", why)
 
 
 def _saved(data: RegionData) -> int:
@@ -288,8 +296,8 @@ def growth(data: RegionData) -> tuple[float | None, float | None]:
     """Bytes that stay from call to call, and within a call from batch to batch."""
     full = data.full
     per_call = None
-    if len(full) > 1 and all(second["call"] == first["call"] + 1 for first, second in pairwise(full)):
-        per_call = (full[-1]["alive"] - full[0]["alive"]) / (len(full) - 1)
+    if len(full) > 2 and all(second["call"] == first["call"] + 1 for first, second in pairwise(full)):
+        per_call = full[-1]["kept"] / (len(full) - 2)
     per_batch = None
     after: list[int] = max((s["after_call"] for s in full), key=len, default=[])
     if len(after) > 2:

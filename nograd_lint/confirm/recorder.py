@@ -57,6 +57,7 @@ class Frame:
         self.full = full
         self.account = account
         self.base = base  # module calls around the region
+        self.kept = 0  # bytes saved before the previous sampled call that were still alive when this one began
         self.curves: dict[str, Curve] = {}
         self.module_calls = 0
         self.first_call: dict[str, Any] | None = None
@@ -98,7 +99,10 @@ class Recorder:
                 self.ledger.scan_existing()
         frame = Frame(region, number, full, account, len(self.calls.stack))
         self._owners[id(account)] = region
-        self.run.accounts.setdefault(region.id, []).append(account)
+        earlier = self.run.accounts.setdefault(region.id, [])
+        # What the previous call returned may well be held by a variable that this call is about to replace.
+        frame.kept = sum(other.live for other in earlier[:-1])
+        earlier.append(account)
         if full:
             # Kept from one frame to the next: devices and the program's own profiler do not come and go inside.
             self.meters = self.meters or meters()
@@ -132,6 +136,7 @@ class Recorder:
             "saved_total": account.saved_total,
             "packs": account.packs,
             "module_calls": frame.module_calls,
+            "kept": frame.kept,
         }
         if frame.full:
             line["sites"] = [[*site, size] for site, size in account.sites()]
@@ -147,8 +152,6 @@ class Recorder:
             line["values"] = values
             line["outputs"] = frame.outputs
             line["random"] = digest(torch.get_rng_state())
-        # Saved bytes of this and earlier sampled calls that are still alive now.
-        line["alive"] = sum(other.live for other in self.run.accounts[frame.region.id])
         self.run.write("call", **line)
 
     # --- what the hooks ask and say ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 
@@ -85,7 +86,7 @@ def _add(result: RunResult, kind: str, entry: dict[str, Any]) -> None:
         result.exit = entry["code"]
     elif kind == "exception":
         place = ":".join(str(part) for part in entry["where"][0]) if entry["where"] else ""
-        result.exception = entry["error"] + (f" at {place}" if place else "")
+        result.exception = shorten(entry["error"], 300, placeholder=" ...") + (f" at {place}" if place else "")
     elif kind == "end":
         result.ended = True
     else:

@@ -29,7 +29,7 @@ def summary(document: Mapping[str, Any]) -> str:
         counts[result["verdict"]] = counts.get(result["verdict"], 0) + 1
     told = ", ".join(f"{counts[v]} {v.replace('_', ' ')}" for v in COLORS if v in counts)
     a = document["runs"].get("A")
-    code = "" if a is None else f"; the program's exit code was {a['exit_code']}"
+    code = "" if a is None or a["stopped"] else f"; the program's exit code was {a['exit_code']}"
     machine = f" (torch {document['torch']}, {document['device']})" if document["torch"] else ""
     return f"{told or 'nothing to confirm'}{machine}{code}"
 
@@ -95,7 +95,7 @@ def _memory(result: Mapping[str, Any]) -> list[str]:
     lines.append(_line("still held after the call", change(held)))
     if held["growth_per_batch"] and held["growth_per_batch"] > 1024:
         lines.append(_line("grows within a call by", f"{size(held['growth_per_batch'])} per batch"))
-    if held["growth_per_call"] and held["growth_per_call"] > 0:
+    if held["growth_per_call"] and result["verdict"] == "confirmed":
         lines.append(_line("LEAK", f"{size(held['growth_per_call'])} more stay held after every call"))
     estimate = result["estimate"]
     if estimate and estimate["saved"]:

@@ -23,7 +23,7 @@ def sample(**fields: Any) -> dict[str, Any]:
     return {
         "call": 1, "full": True, "saved": 100, "saved_total": 100, "packs": 3, "module_calls": 1, "sites": [],
         "peak": {"profiler": 200}, "held": {"profiler": 150}, "outputs": [], "values": values,
-        "random": {"k": "exact", "v": 1}, "alive": 0, "after_call": [], "own_hooks": False, "timeline": {},
+        "random": {"k": "exact", "v": 1}, "kept": 0, "after_call": [], "own_hooks": False, "timeline": {},
         "first_call": None, **fields,
     }  # fmt: skip
 

@@ -40,6 +40,7 @@ GUARD = [
     ("fails after", run(exception="ValueError: x", code=1), None, "error program_fails"),
     ("killed by a signal", run(code=-11), None, "error program_fails"),
     ("does not start", run(calls=0, started=False, code=1), None, "error program_fails"),
+    ("graph used until the time limit", run(stopped="timeout", region={"read": 3}), None, "refuted graph_used"),
     ("time limit", run(stopped="timeout"), None, "error timeout"),
     ("memory limit", run(stopped="memory"), None, "error memory_limit"),
     ("compiled", run(region={"compiled": True}), None, "error not_measurable"),
@@ -72,6 +73,12 @@ def test_output_that_differs_is_blamed_on_a_lone_guard_only() -> None:
     assert judge(REGION, a, b, None, 1e-4, alone=False).verdict == "confirmed"
 
 
+def test_a_failure_that_may_be_why_the_region_is_not_reached_is_told() -> None:
+    assert judge(REGION, run(calls=0, code=2), None, None, 1e-4, alone=True).why.endswith(
+        "exit code 2, which may be why"
+    )
+
+
 def test_the_fast_path_is_named() -> None:
     a = run(region={"samples": [sample(sites=[["m.py", 3, "layers.0 (TransformerEncoderLayer)", 9]])]})
     assert "fast path" in judge(REGION, a, run("B", region=quiet(value=2.0)), None, 1e-4, alone=True).why
@@ -101,9 +108,10 @@ def test_what_gradients_would_do_is_told() -> None:
 
 
 def test_growth() -> None:
-    calls = [sample(call=n, alive=n * 10, after_call=[5, 9, 13, 17]) for n in (1, 2, 3)]
+    calls = [sample(call=n, kept=max(0, n - 2) * 10, after_call=[5, 9, 13, 17]) for n in (1, 2, 3, 4)]
     assert growth(RegionData(samples=calls)) == (10.0, 4.0)
-    assert growth(RegionData(samples=calls[:1])) == (None, 4.0)
+    assert growth(RegionData(samples=calls[:3])) == (10.0, 4.0)
+    assert growth(RegionData(samples=calls[:2])) == (None, 4.0)  # a variable may hold what the first call returned
 
 
 def test_the_device_that_allocates_most_tells_the_story() -> None:
