@@ -131,7 +131,7 @@ def _fix(finding: Finding, options: Options) -> dict[str, Any]:
         "guard": options.guard if finding.region.kind is Kind.GUARD else None,
         "message": fix.message if fix is not None else None,
         "applicability": fix.applicability.value if fix is not None else None,
-        "executed": options.run_patch and fix is not None,
+        "executed": fix is not None and (options.run_patch or (finding.b is not None and finding.b.name == "B-fix")),
         "equals_run_b": finding.proof.equal if fix is not None else None,
         "why": finding.proof.why,
     }
@@ -159,7 +159,7 @@ def _sample(sample: dict[str, Any], source: str) -> dict[str, Any]:
 
 def _printed(runs: dict[str, RunResult]) -> list[dict[str, Any]]:
     """The metrics in the output of run A and of the last run with a guard."""
-    guarded = [run for name, run in runs.items() if name.startswith("B") and name != "B-train"]
+    guarded = [run for name, run in runs.items() if name.startswith("B") and name not in ("B-train", "B-fix")]
     if not guarded or runs["A"].stdout == "":
         return []
     return _metrics(printed(runs["A"].stdout, guarded[-1].stdout))

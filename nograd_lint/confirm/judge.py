@@ -221,14 +221,12 @@ def _training(region: Region, a: RunResult, b: RunResult | None) -> Verdict:
 
 def _with_gradients(region: Region, b: RunResult | None) -> str:
     train = None if b is None else b.region(region.id).train
-    if train is None:
+    if b is None or train is None:
         return ""
+    how = "with the fix" if b.name == "B-fix" else "with gradients enabled"
     for counts in (train["inside"], train["after"]):
         if counts["steps"]:
-            return (
-                f"; with gradients enabled {counts['with_gradient']} of {counts['parameters']} get one "
-                f"and {counts['changed']} change"
-            )
+            return f"; {how} {counts['with_gradient']} of {counts['parameters']} get one and {counts['changed']} change"
     return ""
 
 

@@ -17,6 +17,7 @@ _WORDS = (
 _NAME = re.compile(rf"(?<![a-z])(?:\w*_)?({_WORDS})(?:_\w*)?(?![a-z])", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?|nan|inf", re.IGNORECASE)
 _NUMBERS_ONLY = re.compile(r"[\s\d.,;:%eE+\-\[\]()|]*\d[\s\d.,;:%eE+\-\[\]()|]*\Z")
+_TENSOR = re.compile(r"\btensor\(\s*([-+\w.]+)\s*(?:,[^()]*)?\)")  # a single number, as PyTorch prints it
 LIMIT = 12
 
 
@@ -88,7 +89,7 @@ def _show(value: Any) -> str | None:
 
 def printed(a: str, b: str) -> list[Metric]:
     """What the program prints as a metric: its name and a number in a line, or a heading with numbers below."""
-    first, second = lines_of(a), lines_of(b)
+    first, second = (lines_of(_TENSOR.sub(r"\1", text)) for text in (a, b))
     if len(first) != len(second):
         return []
     found = []

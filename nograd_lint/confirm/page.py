@@ -85,7 +85,8 @@ def _tiles(result: Mapping[str, Any]) -> str:
         )
     train = result["train"]
     if train is not None and train["A"] is not None:
-        for name, run in (("as it is", "A"), ("with gradients", "B")):
+        how = "with the fix" if result["fix"]["executed"] else "with gradients"
+        for name, run in (("as it is", "A"), (how, "B")):
             counts = _counts(train[run])
             if counts is not None:
                 tiles.append(
@@ -106,7 +107,8 @@ def _counts(train: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def _tile(name: str, pair: Mapping[str, Any]) -> str:
     a, b = pair["A"], pair["B"]
     after = "" if b is None else f' <span class="arrow" aria-label="becomes">→</span> {_size(b)}'
-    ratio = f'<dd class="detail">{a / b:.1f} times less</dd>' if b and a > b else ""
+    less = f"{a / b:.1f}" if b and a < 1000 * b else "over 1000"
+    ratio = f'<dd class="detail">{less} times less</dd>' if b and a > b else ""
     return f'<div class="tile"><dt>{name}</dt><dd>{_size(a)}{after}</dd>{ratio}</div>'
 
 
@@ -182,7 +184,9 @@ def _notes(result: Mapping[str, Any]) -> str:
     items = [escape(_sentence(note)) for note in result["notes"]]
     fix = result["fix"]
     ran = result["verdict"] in ("confirmed", "refuted")
-    if ran and fix["equals_run_b"]:
+    if ran and fix["executed"]:
+        items.append("What was run is the fix itself.")
+    elif ran and fix["equals_run_b"]:
         items.append(f"What was run is what the fix does: {escape(fix['why'])}.")
     elif ran and fix["equals_run_b"] is False:
         items.append(f"What was run is not what the fix does: {escape(fix['why'])}.")

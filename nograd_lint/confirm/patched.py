@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nograd_lint.confirm.instrument import start
+from nograd_lint.confirm.instrument import blocks, start
 from nograd_lint.confirm.plan import Region, RegionError, statements_of
 from nograd_lint.diagnostics import Edit, Position, Problem, Span
 from nograd_lint.rules._base import Kind
@@ -47,9 +47,22 @@ def _patch(source: SourceFile, regions: Sequence[Region]) -> PatchedFile:
         # What is inserted right before the region, its guard above all, is inside it then.
         begin = _moved(source.index(span.start), replacements, inclusive=False)
         end = _moved(source.index(span.end), replacements, inclusive=True)
-        statements = statements_of(tree, new, Span(_position(new, begin), _position(new, end)), Kind.GUARD)
+        if begin == end:
+            statements = _next(tree, new, begin, region.first[1])
+        else:
+            statements = statements_of(tree, new, Span(_position(new, begin), _position(new, end)), Kind.GUARD)
         places[region.id] = (start(statements[0]), start(statements[-1]))
     return PatchedFile(new.analysis.decode(), places)
+
+
+def _next(tree: ast.Module, source: SourceFile, place: int, column: int) -> list[ast.stmt]:
+    """What runs right after a region that the fix removes: it stands where the region stood."""
+    row = _position(source, place).row
+    later = [s for block in blocks(tree) for s in block if s.lineno >= row]
+    first = min(later, key=start, default=None)
+    if first is None or first.col_offset != column:
+        raise RegionError("the fix removes the region, and nothing follows it in its block")
+    return [first]
 
 
 def _moved(place: int, replacements: Sequence[tuple[int, int, str]], *, inclusive: bool) -> int:

@@ -105,7 +105,7 @@ class Confirmation:
         guards = [r for r in probed if r.kind is Kind.GUARD and _worth_a_guard(r, a)]
         trains = [r for r in probed if r.kind is Kind.TRAIN and a.region(r.id).calls]
         with_guard = self._guarded(a, guards)
-        train_run = self._run("B-train", "with gradients enabled", trains, trains) if trains else None
+        train_run = self._trained(trains) if trains else None
         findings = []
         for region in self.regions:
             b = train_run if region.kind is Kind.TRAIN else with_guard.get(region.id)
@@ -114,6 +114,17 @@ class Confirmation:
             findings.append(Finding(region, verdict, self._proofs[region.id], b))
         self._time(a, findings)
         return Outcome(findings, self.runs)
+
+    def _trained(self, regions: list[Region]) -> RunResult:
+        """The run that shows what training does without the mistake."""
+        fixed = [r for r in regions if r.diagnostic.fix is not None]
+        # Where the fix does more than to take a guard away, enabled gradients show nothing: the fix itself must run.
+        if self.options.run_patch or any(not self._proofs[r.id].equal for r in fixed):
+            patches = patch_files(regions, self._sources)
+            if patches is not None:
+                entered = [r for r in regions if r.diagnostic.fix is None]
+                return self._run("B-fix", "with the fix applied", regions, entered, patches)
+        return self._run("B-train", "with gradients enabled", regions, regions)
 
     # --- run B ------------------------------------------------------------------------------------------------------
 

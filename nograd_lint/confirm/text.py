@@ -54,10 +54,10 @@ def _result(result: Mapping[str, Any], document: Mapping[str, Any], color: bool)
         lines += _metrics(result["metrics"], document["guard"])
     lines += _chart(result, document["guard"])
     fix = result["fix"]
-    if fix["equals_run_b"] is False and result["verdict"] == "confirmed":
-        lines.append(_line("the proposed fix", f"is not what was run: {fix['why']}; --run-patch runs it"))
-    elif fix["executed"] and result["verdict"] in ("confirmed", "refuted"):
+    if fix["executed"] and result["verdict"] in ("confirmed", "refuted"):
         lines.append(_line("the proposed fix", "is what was run"))
+    elif fix["equals_run_b"] is False and result["verdict"] == "confirmed":
+        lines.append(_line("the proposed fix", f"is not what was run: {fix['why']}; --run-patch runs it"))
     lines += [_line("note", note) for note in result["notes"]]
     if result["suppression"]:
         lines.append(_line("to silence it", result["suppression"]))

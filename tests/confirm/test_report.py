@@ -182,6 +182,7 @@ def test_metrics_of_a_region_go_by_their_names() -> None:
         ("val_acc: 0.91", "val_acc", "0.91"),
         ("Test set: Average loss: 0.0281, Accuracy: 9908/10000 (99%)", "Test set: Average loss",
          "0.0281, Accuracy: 9908/10000 (99%)"),
+        ("test loss: tensor(0.5000, device='cuda:0') [dB]", "test loss", "0.5000 [dB]"),
         ("epoch 3", None, None),
         ("precision", None, None),
     ],

@@ -280,6 +280,36 @@ def test_the_fix_itself_can_be_run(place: Path) -> None:
     assert files(place) == ["program.py"]
 
 
+HIDDEN = """import torch
+
+weights = torch.zeros(4, requires_grad=True)
+optimizer = torch.optim.SGD([weights], lr=0.1)
+
+
+def train():
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = ((weights - 1) ** 2).sum()
+        loss = loss.detach().requires_grad_()  # begin, end
+        loss.backward()
+        optimizer.step()
+
+
+train()
+"""
+
+
+def test_where_the_fix_is_no_matter_of_guards_it_runs_itself(place: Path) -> None:
+    (place / "program.py").write_text(HIDDEN)
+    [span] = regions_in(HIDDEN)
+    line = Span(Position(span.start.row, 1), Position(span.start.row + 1, 1))
+    fix = Fix(Applicability.UNSAFE, "remove the line", (Edit("", line),))
+    outcome = confirm(place, [diagnostic("program.py", span, "NGL202", fix)], ["python", "program.py"])
+    assert told(outcome) == ["confirmed no_gradient"]
+    assert outcome.findings[0].verdict.why.endswith("; with the fix 1 of 1 get one and 1 change")
+    assert files(place) == ["program.py"]
+
+
 # --- what the program sees --------------------------------------------------------------------------------------------
 
 CURIOUS = """import sys
