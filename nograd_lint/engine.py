@@ -115,7 +115,7 @@ class Engine:
             for file in members:
                 results[file] = linter.check(file)
                 tell(len(results))
-            linter.close()
+            self._done(linter)
         self._look = False
         return [results[file] for file in files]
 
@@ -123,8 +123,19 @@ class Engine:
         """Why the analysis is silent about a row of a file: reasons, each with the places that it rests on."""
         linter = self._synced(self.resolver.root(file), [file], self._contents)
         found = linter.silence(file, row)
-        linter.close()
+        self._done(linter)
         return found
+
+    def keep(self) -> None:
+        """Keep what is known for the next run. :meth:`check` does so, but not for who is told of every keystroke."""
+        for linter in self._linters.values():
+            linter.close()
+
+    def _done(self, linter: Linter) -> None:
+        if not self.told:
+            linter.close()
+        else:
+            linter.rest()
 
     def _synced(self, root: Root, members: Sequence[Path], contents: Mapping[Path, bytes]) -> Linter:
         linter = self._linters.get(root)

@@ -20,7 +20,7 @@ from nograd_lint.settings import ANALYSIS_FIELDS
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
     from nograd_lint.project.cache import Cache
-    from nograd_lint.project.graph import Graph, Kept
+    from nograd_lint.project.graph import Kept
     from nograd_lint.project.index import Use
     from nograd_lint.project.summaries import World
     from nograd_lint.settings import Settings
@@ -102,6 +102,7 @@ class Linter:
         self._started = False
         self._deep = False
         self._changed = False  # something to keep
+        self._change_seen = False
         self._saved = False
         self._kept: Kept | None = None  # what answers of earlier runs rest on
         self._fresh = 0  # files judged since what is known was kept
@@ -164,7 +165,7 @@ class Linter:
             graph, answers = self._kept.graph()
             self._kept = None
             self.answers = {**answers, **self.answers}
-            _merge(self.world.graph, graph)
+            self.world.graph.merge(graph)
 
     def _of_before(self, key: str, kind: type[K]) -> K | None:
         data = self._load(key) if self._version else None
@@ -280,26 +281,41 @@ class Linter:
         return before != new
 
     def _change(self, changed: set[str], gone: set[str], *, same: bool) -> None:
-        from nograd_lint.project.graph import invalid
-
         self._load_deep()
         world = self.world
+        graph = world.graph
         project = world.project
-        if world.graph:
+        more = self.engine.told or self._change_seen  # there will be further changes
+        if more or graph.parts:
             self._absorb()
-        before = zip(self._kept.uses, self._kept.answers, strict=True) if self._kept is not None else ()
-        asked = {use: answer for use, answer in before if use and project.concerns(use, changed, same=same)}
-        for uses, _ in world.graph.values():
-            for use in uses:
-                if use not in asked and project.concerns(use, changed, same=same):
-                    known = self.answers.get(use)
-                    asked[use] = project.answer(use) if known is None else known
+        if more and not graph.followed:
+            graph.follow()
+            self.answers = {use: answer for use, answer in self.answers.items() if graph.rests_on(use)}
+        self._change_seen = True
+
+        def concerns(use: Use) -> bool:
+            return project.concerns(use, changed, same=same)
+
+        if self._kept is not None:
+            before = zip(self._kept.uses, self._kept.answers, strict=True)
+            asked = {use: answer for use, answer in before if use and concerns(use)}
+        else:
+            asked = {}
+            for use in graph.uses_that(concerns, changed) if graph.followed else filter(concerns, graph.uses()):
+                known = self.answers.get(use)
+                asked[use] = project.answer(use) if known is None else known
         stale = project.change(self.paths, changed, asked, same=same)
         files = [("file", name) for name in changed]
-        nodes = invalid(world.graph, stale, files) if self._kept is None else self._kept.invalid(stale, files)
+        nodes = graph.invalid(stale, files) if self._kept is None else self._kept.invalid(stale, files)
         world.forget(nodes)
-        for use in asked:
-            self.answers.pop(use, None)
+        if graph.followed:
+            # An answer is known as long as something rests on it: otherwise nobody looks when it changes.
+            self.answers.update(asked)
+            for use in (*stale, *graph.orphans()):
+                self.answers.pop(use, None)
+        else:
+            for use in asked:
+                self.answers.pop(use, None)
         for name in [node[1] for node in nodes if node[0] == "file"] + list(changed):
             self.judged.pop(str(name), None)
             self.results.pop(str(name), None)
@@ -430,7 +446,7 @@ class Linter:
         self.world.project.stars.bindings.update(share.bindings)
         graph, answers = decode(share.graph).graph()
         self.answers.update(answers)
-        _merge(self.world.graph, graph)
+        self.world.graph.merge(graph)
         if self.cache is not None:
             self.cache.take(share.parts)
         self._changed = True
@@ -483,12 +499,15 @@ class Linter:
         self._absorb()
         answers: dict[Use, bytes] = {}
         project = self.world.project
-        for uses, _ in self.world.graph.values():
-            for use in uses:
-                if use not in answers:
-                    known = self.answers.get(use)
-                    answers[use] = project.answer(use) if known is None else known
+        for use in self.world.graph.uses():
+            known = self.answers.get(use)
+            answers[use] = project.answer(use) if known is None else known
         return answers
+
+    def rest(self) -> None:
+        """Nothing is asked until the next change."""
+        if self.cache is not None and self.overlay:
+            self.cache.drop()
 
     def close(self) -> None:
         self.save()
@@ -517,14 +536,6 @@ def signature() -> bytes:
             found += [(folder, path.name, _digest(path.read_bytes())) for path in files]
         _SIGNATURE.append(_digest(repr(found).encode()))
     return _SIGNATURE[0]
-
-
-def _merge(graph: Graph, more: Graph) -> None:
-    for node, (uses, nodes) in more.items():
-        known = graph.setdefault(node, (uses, nodes))
-        if known[0] is not uses:
-            known[0].update(uses)
-            known[1].update(nodes)
 
 
 _KEYS: dict[tuple[frozenset[str], Confidence, tuple[tuple[str, ...], ...]], bytes] = {}

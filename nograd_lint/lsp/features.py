@@ -10,6 +10,7 @@ from pygls.uris import to_fs_path
 
 from nograd_lint.lsp import actions, hover
 from nograd_lint.lsp.server import SECTION, Server
+from nograd_lint.lsp.workspace import Workspace
 from nograd_lint.report.run import rule_url
 from nograd_lint.source.discovery import CONFIG_FILES
 
@@ -62,7 +63,8 @@ def _lifecycle(server: Server) -> None:
         ls.background(ls.scan())
 
     @server.feature(types.SHUTDOWN)
-    def shutdown(ls: Server, *_: Any) -> None:
+    async def shutdown(ls: Server, *_: Any) -> None:
+        await ls.on_analysis(Workspace.keep)
         ls.analysis.shutdown(wait=False, cancel_futures=True)
 
 

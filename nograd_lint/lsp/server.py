@@ -232,6 +232,7 @@ class Server(LanguageServer):
             try:
                 files = await self.on_analysis(partial(Workspace.files, directory=directory))
                 await self._scan(directory, files)
+                await self.on_analysis(Workspace.keep)
             except (BaselineError, ConfigError) as error:
                 self.complain(str(error))
 

@@ -115,6 +115,11 @@ class Workspace:
         if changed:
             self.reset()
 
+    def keep(self) -> None:
+        """Remember what is known, for the next start."""
+        for engine in self._engines.values():
+            engine.keep()
+
     # --- linting ------------------------------------------------------------------------------------------------------
 
     def check(self, path: Path) -> Checked:

@@ -47,8 +47,8 @@ _BEFORE_ARGUMENT = re.compile(rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*$")
 
 # A question about the project and what its answer came from: see :class:`Project`.
 Use: TypeAlias = tuple[str, ...]
-_ABOUT_PATHS = frozenset(("paths", "package", "module", "exists", "below"))
-_ABOUT_NAMES = frozenset(("callers", "definers", "switchers"))
+ABOUT_PATHS = frozenset(("paths", "package", "module", "exists", "below"))
+ABOUT_NAMES = frozenset(("callers", "definers", "switchers"))
 
 
 class Symbol(msgspec.Struct, frozen=True, order=True):
@@ -794,7 +794,7 @@ class Project:
     def answer(self, use: Use) -> bytes:
         """A digest of the answer to a question that was noted in ``uses``, as far as it rests on files or their set."""
         kind = use[0]
-        if kind in _ABOUT_NAMES:
+        if kind in ABOUT_NAMES:
             return b""  # :meth:`change` says which of these have a new answer
         if kind == "paths":
             return digest(repr(sorted(self._paths)).encode())
@@ -814,9 +814,9 @@ class Project:
     def concerns(self, use: Use, changed: set[str], *, same: bool) -> bool:
         """Whether the answer to a question may change with some files; ``same``: there are the same files as before."""
         kind = use[0]
-        if kind in _ABOUT_NAMES:
+        if kind in ABOUT_NAMES:
             return True
-        if kind in _ABOUT_PATHS:
+        if kind in ABOUT_PATHS:
             return not same
         if kind == "star":
             return not same or self.stars.reach_any(use[1], changed)
@@ -831,8 +831,7 @@ class Project:
         """
         touched = set(changed)
         self._paths = frozenset(paths)
-        for path in touched:
-            self._files.pop(path, None)
+        before = {path: self._files.pop(path, None) for path in touched}
         self._resolved.clear()
         self._ancestors.clear()
         self._calling.clear()
@@ -840,12 +839,13 @@ class Project:
             self._modules.clear()
             self._modules_inside = None
             self._directories = frozenset(_parents(self._paths))
-        self.stars.forget(touched)
+        self.stars.forget(touched, same=same)
         new = {path: self._file(path) for path in touched}
         called: set[str] = set()
         defined: set[str] = set()
         if self.index is not None:
-            called, defined = self.index.replace({p: f.names if f is not None else None for p, f in new.items()})
+            names = {path: file.names if file is not None else None for path, file in new.items()}
+            called, defined = self.index.replace(names, {p: f.names for p, f in before.items() if f is not None})
         switched = False
         if self.switching is not None:
             now = {path for path, file in new.items() if file is not None and file.switches}
@@ -858,7 +858,7 @@ class Project:
                 differs = self.index is None or use[1] in (called if kind == "callers" else defined)
             elif kind == "switchers":
                 differs = self.switching is None or switched
-            elif kind in _ABOUT_PATHS:
+            elif kind in ABOUT_PATHS:
                 differs = not same and self.answer(use) != old
             elif kind == "star":
                 differs = self.answer(use) != old

@@ -31,14 +31,19 @@ class NameIndex(msgspec.Struct, array_like=True):
     def defining(self, name: str) -> int:
         return len(self.defined.get(name, ()))
 
-    def replace(self, new: Mapping[str, Names | None]) -> tuple[set[str], set[str]]:
-        """Put in what some files hold now (None: the file is gone); which names are called or defined elsewhere now."""
+    def replace(self, new: Mapping[str, Names | None], old: Mapping[str, Names]) -> tuple[set[str], set[str]]:
+        """Put in what some files hold now (None: the file is gone); which names are called or defined elsewhere now.
+
+        ``old`` is what is known of what they held: the rest is looked for.
+        """
         numbers = {path: i for i, path in enumerate(self.paths) if path in new}
         changed = []
         for table, which in ((self.called, 0), (self.defined, 1)):
             now = {(_text(n), path) for path, names in new.items() if names is not None for n in names[which]}
-            gone = set(numbers.values())
-            before = {(n, str(self.paths[i])) for n, files in table.items() for i in files if i in gone}
+            before = {(_text(n), path) for path, known in old.items() if path in numbers for n in known[which]}
+            gone = {number for path, number in numbers.items() if path not in old}
+            if gone:
+                before |= {(n, str(self.paths[i])) for n, files in table.items() for i in files if i in gone}
             changed.append({name for name, _ in now ^ before})
             for name, path in before:
                 table[name].remove(numbers[path])

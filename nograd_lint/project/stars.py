@@ -56,12 +56,12 @@ class Stars:
         """Whether one of some files is a file, or reached from it."""
         return any(one in files for one in self._reach(path))
 
-    def forget(self, files: Iterable[str]) -> None:
-        """Some files hold something else, are new, or gone."""
-        for path in files:
-            self.bindings.pop(path, None)
-        self._reached.clear()
-        self._offers.clear()
+    def forget(self, files: Iterable[str], *, same: bool) -> None:
+        """Some files hold something else; unless ``same``, others are new, or gone."""
+        before = {path: self.bindings.pop(path, None) for path in files}
+        if not same or any(known is not None and known != self._of(path) for path, known in before.items()):
+            self._reached.clear()
+            self._offers.clear()
 
     def _of(self, path: str) -> Bindings:
         found = self.bindings.get(path)

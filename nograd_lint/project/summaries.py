@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from nograd_lint.analysis.calls import bind
 from nograd_lint.analysis.facts import CallSite, Facts, Summary
 from nograd_lint.analysis.interp import Interp
 from nograd_lint.analysis.values import UNKNOWN, Mode, Val, guard_by_name, join
+from nograd_lint.project.graph import Graph, Node
 from nograd_lint.project.index import MODULE, Project, Symbol, Use
 from nograd_lint.syntax import ir
 
@@ -86,9 +87,6 @@ class Entry(msgspec.Struct, frozen=True):
         return frozenset(w.mode for w in self.ways)
 
 
-Node: TypeAlias = tuple[Hashable, ...]
-
-
 class _Answer(Generic[T]):
     """An answer, and the depths of the question at which it is the same."""
 
@@ -122,7 +120,7 @@ class World:
     def __init__(self, project: Project, knowledge: Knowledge) -> None:
         self.project = project
         self.knowledge = knowledge
-        self.graph: dict[Node, tuple[set[Use], set[Node]]] = {}
+        self.graph = Graph()
         self._answers: dict[Node, list[_Answer[Any]]] = {}
         self._recent: OrderedDict[Node, int] = OrderedDict()  # facts that are kept, and how many values each holds
         self._weight = 0
@@ -145,7 +143,7 @@ class World:
         """Drop answers."""
         for node in nodes:
             self._answers.pop(node, None)
-            self.graph.pop(node, None)
+            self.graph.remove(node)
             self._weight -= self._recent.pop(node, 0)
 
     def _at(self, node: Node, depth: int, compute: Callable[[], T], unfinished: T) -> _Answer[T]:
@@ -176,10 +174,7 @@ class World:
             outer_uses |= own.uses
             return answer
         self._answers.setdefault(node, []).append(answer)
-        uses, nodes = self.graph.setdefault(node, (own.uses, own.nodes))
-        if uses is not own.uses:
-            uses |= own.uses
-            nodes |= own.nodes
+        self.graph.add(node, own.uses, own.nodes)
         return answer
 
     def _limit(self, low: int, high: int) -> None:
