@@ -106,7 +106,7 @@ def confirm(ctx: click.Context, /, targets: tuple[str, ...], **options: Any) -> 
 
 def _targets(targets: Sequence[str]) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """Paths, rule selectors and places, told apart by what they look like."""
-    from nograd_lint.rules.registry import find
+    from nograd_lint.rules.registry import all_rules, find
 
     paths: list[str] = []
     codes: list[str] = []
@@ -117,6 +117,8 @@ def _targets(targets: Sequence[str]) -> tuple[list[str], list[str], list[tuple[s
             lines.append((place[1], int(place[2])))
             paths.append(place[1])
         elif not Path(target).exists() and (find(target) or re.fullmatch(r"NGL\d{0,3}", target)):
+            if not find(target) and not any(code.startswith(target) for code in all_rules()):
+                raise Failure(f"there is no rule {target}")
             codes.append(target)
         else:
             paths.append(target)

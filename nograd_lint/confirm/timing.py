@@ -29,11 +29,19 @@ class _Timed:
         self.repeat = max(0, math.ceil(PAIRS / calls) if calls and calls < 2 * PAIRS else 0)
         self.inside = 0
         self.base = 0
-        self.number = 0
-        self.pairs: list[tuple[float, float]] = []
+        self.number: dict[str, int] = {}
+        self.by_type: dict[str, list[tuple[float, float]]] = {}
         self.waiting: dict[str, tuple[bool, float]] = {}
         self.spent = 0.0
         self.unit = "cpu"
+
+    def pairs_of(self, module: Any) -> list[tuple[float, float]]:
+        return self.by_type.setdefault(type(module).__qualname__, [])
+
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Of the kind of module where the time goes: a loss, called as often as the model, tells nothing of it."""
+        return max(self.by_type.values(), key=lambda pairs: sum(a + b for a, b in pairs), default=[])
 
 
 class Timer:
@@ -92,11 +100,17 @@ class Timer:
         if wanted and timed.inside not in self._estimated and wanted["inputs"] == inputs:
             self._estimated.add(timed.inside)
             self._estimate(timed, module, args, kwargs, wanted)
-        if timed.repeat and timed.spent < BUDGET and len(timed.pairs) < PAIRS and repeatable(module, args, kwargs):
+        if (
+            timed.repeat
+            and timed.spent < BUDGET
+            and len(timed.pairs_of(module)) < PAIRS
+            and repeatable(module, args, kwargs)
+        ):
             self._repeat(timed, module, args, kwargs)
         signature = f"{type(module).__qualname__} {id(module)} {inputs}"
-        guarded = timed.number % 4 in (1, 2)
-        timed.number += 1
+        kind = type(module).__qualname__
+        number = timed.number[kind] = timed.number.get(kind, -1) + 1
+        guarded = number % 4 in (1, 2)
         guard = self._guard() if guarded else None
         clock = self._clock(timed)
         if guard is not None:
@@ -116,7 +130,7 @@ class Timer:
         if before is None or before[0] == guarded:
             timed.waiting[signature] = (guarded, spent)
         else:
-            timed.pairs.append((before[1], spent) if guarded else (spent, before[1]))
+            timed.pairs_of(module).append((before[1], spent) if guarded else (spent, before[1]))
 
     def _repeat(self, timed: _Timed, module: Any, args: Any, kwargs: Any) -> None:
         begun = time.perf_counter()
@@ -134,7 +148,7 @@ class Timer:
                     else:
                         module(*args, **kwargs)
                     spent[guarded] = clock()
-                timed.pairs.append((spent[0], spent[1]))
+                timed.pairs_of(module).append((spent[0], spent[1]))
                 if versions != _versions(module, args, kwargs):
                     timed.repeat = 0
                     break

@@ -115,6 +115,7 @@ def test_nothing_to_confirm(project: Path) -> None:
         (("--", "torchrun", "program.py"), "several processes"),
         (("--", "make"), "cannot tell which Python program"),
         (("program.py:1", "--", "python", "program.py"), "there is no diagnostic at program.py:1"),
+        (("NGL999", "--", "python", "program.py"), "there is no rule NGL999"),
         (("nowhere.py", "--", "python", "program.py"), "nowhere.py"),
         (("--mem-limit", "much", "--", "python", "program.py"), "no amount of memory"),
     ],

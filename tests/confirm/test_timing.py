@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from nograd_lint.confirm.timing import interval, judge_times, ratio
+from nograd_lint.confirm.timing import _Timed, interval, judge_times, ratio
 
 
 def pairs(true: float, count: int, seed: int, noise: float = 0.05) -> list[tuple[float, float]]:
@@ -19,6 +19,21 @@ def pairs(true: float, count: int, seed: int, noise: float = 0.05) -> list[tuple
         a, b = (mood * (1 + abs(source.gauss(0, noise))) * (5 if source.random() < 0.03 else 1) for _ in "ab")
         found.append((a * true, b))
     return found
+
+
+class Model:
+    pass
+
+
+class Loss:
+    pass
+
+
+def test_the_time_is_that_of_the_modules_where_it_goes() -> None:
+    timed = _Timed(30)
+    timed.pairs_of(Loss()).extend([(0.001, 0.001)] * 20)
+    timed.pairs_of(Model()).extend([(0.1, 0.08)] * 10)
+    assert timed.pairs == [(0.1, 0.08)] * 10
 
 
 def test_the_same_code_is_not_faster_than_itself() -> None:
