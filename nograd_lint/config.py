@@ -32,7 +32,8 @@ from nograd_lint.settings import (
 )
 
 TABLE = "nograd-lint"
-_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
+_MARKERS = ("pyproject.toml", ".git")
+_SETUP = ("setup.py", "setup.cfg")
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -74,6 +75,8 @@ def project_root(directory: Path) -> Path | None:
     for candidate in _upwards(directory):
         if any((candidate / marker).exists() for marker in _MARKERS):
             return candidate
+        if any((candidate / marker).exists() for marker in _SETUP) and not (candidate / "__init__.py").is_file():
+            return candidate  # inside a package, it is a module of that name
     package = None
     for candidate in _upwards(directory):
         if not (candidate / "__init__.py").is_file():

@@ -386,9 +386,10 @@ class Calls:
         if summary.decorates is not None and args:
             return self._under_guard(summary.decorates, args[0])
         own = NOTHING
-        level = 0 if makes_by_name(symbol.name) else summary.forward
+        makes = makes_by_name(symbol.name)
+        level = 0 if makes else summary.forward
         reasons = [bound[i] for i in summary.called_params if i in bound]
-        if reasons:
+        if reasons and not makes:
             sure = max((v.model for v in reasons if not v.frozen), default=0)
             level = 0 if level < 3 and all(v.frozen for v in reasons) else max(level, sure)
         receiver = args[0] if args and args[0].model else None
@@ -802,7 +803,7 @@ class Calls:
             if level == 1 and m != "forward" and node.o in self.facts.forwards:
                 self.facts.forwards[node.o].indirect = True
             return result
-        if receiver.model >= 2 and args and not self.state.mode.off:
+        if receiver.model >= 2 and args and not self.state.mode.off and not _NO_FORWARD.fullmatch(m):
             return self._some_method(node, receiver, args, keywords, name)
         return self._unseen(node, name, args, keywords)
 

@@ -101,6 +101,7 @@ class Interp(Calls):
         self.known_forwards = forwards
         self.revealed: set[int] = set()
         self.has_origins = False
+        self.early: list[tuple[set[int], set[int]]] = []  # forwards of a branch that returns, and all up to there
         self.facts = Facts(path, unit, body)
         self.state = State({}, Mode.ENTRY, None, {})
         self.stmts: list[int] = []
@@ -140,6 +141,8 @@ class Interp(Calls):
             self.block(self.facts.body.body)
         self.facts.exit_modes.add((self.state.mode, self.state.guard))
         self._run_rest()
+        for branch, before in self.early:  # what follows a branch that returns is the other one
+            self._tell_apart(branch, set(self.facts.forwards) - before)
         self.facts.env = {name: _portable(value) for name, value in self.state.env.items()}
         self.facts.summary = self._summarise(root)
         return self.facts
@@ -297,18 +300,33 @@ class Interp(Calls):
         then = before.copy()
         other = before.copy()
         self.state = then
+        known = set(self.facts.forwards)
         if truth is not False:
             self.block(stmt.body)
         else:
             then.dead = True
+        first = set(self.facts.forwards) - known
         then = self.state
         self.state = other
         if truth is not True:
             self.block(stmt.orelse)
         else:
             other.dead = True
+        second = set(self.facts.forwards) - known - first
+        self._tell_apart(first, second)
+        if then.dead and first and not stmt.orelse:
+            self.early.append((first, set(self.facts.forwards)))
         other = self.state
         self.state = _join_states((then, other))
+
+    def _tell_apart(self, then: set[int], other: set[int]) -> None:
+        """Of two branches that run the same model, only one holds a guard: the other one does without on purpose."""
+        forwards = self.facts.forwards
+        for mine, theirs in ((then, other), (other, then)):
+            guarded = {forwards[n].receiver for n in theirs if forwards[n].surely_off}
+            for node in mine:
+                if forwards[node].receiver in guarded and not forwards[node].surely_off:
+                    forwards[node].fallback = True
 
     def constant(self, test: ir.Expr) -> bool | None:
         if isinstance(test, ir.Const) and test.kind in ("bool", "int"):

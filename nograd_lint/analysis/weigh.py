@@ -251,6 +251,7 @@ class _Case:
         yield bool(_DERIVATIVES & {*unit, *words(forward.name.rpartition(".")[2])})
         yield trains_by_name(forward.function) and not self._apart_from_training
         if not self.strong:
+            yield unit[-1:] == ["forward"]
             yield bool(_SETTING_UP & set(unit)) and not facts.unit.endswith("__init__")
             # A module that runs its parts: whether that is evaluation, only its callers know.
             own = facts.is_module_class and forward.name.startswith(("self.", "super()"))

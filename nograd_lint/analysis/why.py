@@ -11,7 +11,7 @@ class Why(enum.Enum):
     OFF = "gradients are off there"
     FROZEN = "no parameter of it requires a gradient"
     INPUT = "its input asks for a gradient"
-    RETRIED = "the same forward is tried under a guard first"
+    RETRIED = "the same forward is tried under a guard first, or another branch guards it"
     UNSURE = "it is not sure that it runs a model"
     OTHER_LIBRARY = "the file works with another library than PyTorch"
     BACKWARD = "a backward walks its graph"

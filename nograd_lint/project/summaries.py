@@ -64,7 +64,7 @@ class Way(msgspec.Struct, frozen=True):
 
     mode: Mode
     steps: tuple[tuple[str, str, int, str], ...]  # (path, unit, ordinal of the call, phase)
-    unseen: bool = False  # it starts at a private function, whose callers can't be seen
+    unseen: bool = False  # it starts at a private function, or a ``forward``, whose callers can't be seen
 
 
 class _Places(msgspec.Struct, frozen=True):
@@ -604,8 +604,9 @@ class World:
                         found.append((path, unit, site))
         if not found and is_method and not places.distinct and not name.startswith("_"):
             namesakes = list(self._calls_by_name(name))
-            if all(mode.off for _, _, site in namesakes for mode, _ in site.modes):
-                found += namesakes  # whichever of them is meant, the guard is held
+            guarded = [entry for entry in namesakes if all(mode.off for mode, _ in entry[2].modes)]
+            if 2 * len(guarded) >= len(namesakes):
+                found += guarded  # any of them may be meant
         for alias in sorted(aliases - {name}):
             found += self._calls_by_name(alias)
         return tuple(found), complete
@@ -761,7 +762,7 @@ class World:
                 complete = complete and outer.complete
                 if not outer.ways:
                     # Somebody must call a private function; who it is can't be seen.
-                    unseen = _is_private(unit)
+                    unseen = _is_private(unit) or unit.rpartition(".")[2] in ("forward", "__call__")
                     mode = Mode.DYNAMIC if unseen else Mode.ENTRY
                     ways.setdefault((mode, f"{path}:{unit}"), Way(mode, (step,), unseen))
                 for way in outer.ways:
