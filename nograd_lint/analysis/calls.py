@@ -400,6 +400,7 @@ class Calls:
         for i in summary.backward_params:
             if i in bound and bound[i].graph:
                 self._backward(node, bound[i], "backward")
+                self.facts.backwards[node.o].inner |= i in summary.graph_of_its_own
         if summary.backward:
             self.facts.backwards.setdefault(
                 -node.o - 1, Backward(**self.site(node.o), graph=own, what="inside", value=UNKNOWN)
@@ -446,7 +447,7 @@ class Calls:
         unseen = returns.origin >= 0 or any(item.origin >= 0 for item in returns.items or ())
         if receiver is not None and receiver.model >= 2 and not level and not summary.guarded_forward:
             unseen = unseen or (returns.kind in ("", "tensor") and summary.entry is None)  # it may use its parameters
-        if unseen and not any(t >= 0 for t in graph):
+        if unseen and not any(t >= 0 for t in graph) and not _NO_FORWARD.fullmatch(symbol.name.rpartition(".")[2]):
             if node.o in self.known_forwards:
                 return self._unseen(node, name, args, keywords)
             self.has_origins, origin = True, node.o
@@ -1172,7 +1173,7 @@ class Calls:
         forward = guarded = enabled = 0
         own: set[int] = set()
         for node, found in facts.forwards.items():
-            if found.frozen:
+            if found.frozen or found.fallback:
                 continue
             for mode, _ in found.modes:
                 if mode.off:
@@ -1234,6 +1235,7 @@ class Calls:
             enabled_forward=enabled,
             backward=backward,
             backward_params=frozenset(backward_params),
+            graph_of_its_own=frozenset(i for i in backward_params if self._has_own_graph(-1 - i)),
             called_params=frozenset(called),
             guard=guard,
             decorates=self._as_decorator(root),
@@ -1245,6 +1247,10 @@ class Calls:
             escapes=frozenset(escapes),
             param_calls=tuple((i, tuple(sorted(m))) for i, m in sorted(facts.param_calls.items())),
         )
+
+    def _has_own_graph(self, token: int) -> bool:
+        walked = [b for b in self.facts.backwards.values() if token in b.graph]
+        return any(b.inner or any(t >= 0 for t in b.graph) for b in walked)
 
     def _last_switch(self, spelled: str) -> str:
         last = ""

@@ -67,6 +67,7 @@ class Backward(Site):
     """``backward``, ``autograd.grad`` or a framework's call for it, and the forwards whose graph it walks."""
 
     graph: frozenset[int] = NOTHING
+    inner: bool = False  # the graph comes from a forward in the function that is called
     what: str = "backward"
     value: Val = UNKNOWN
 
@@ -113,6 +114,7 @@ class Summary(msgspec.Struct, frozen=True):
     enabled_forward: int = 0
     backward: bool = False  # walks the graph of a forward of its own
     backward_params: frozenset[int] = NOTHING
+    graph_of_its_own: frozenset[int] = NOTHING  # of these, those that go through a forward of its own first
     called_params: frozenset[int] = NOTHING  # parameters that it calls as models
     guard: Mode | None = None  # as a context manager
     decorates: Mode | None = None  # as a decorator

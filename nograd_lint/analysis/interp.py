@@ -323,10 +323,16 @@ class Interp(Calls):
         """Of two branches that run the same model, only one holds a guard: the other one does without on purpose."""
         forwards = self.facts.forwards
         for mine, theirs in ((then, other), (other, then)):
-            guarded = {forwards[n].receiver for n in theirs if forwards[n].surely_off}
+            guarded = {self._spelling(n) for n in theirs if forwards[n].surely_off}
+            guarded -= {self._spelling(n) for n in mine if forwards[n].surely_off}
             for node in mine:
-                if forwards[node].receiver in guarded and not forwards[node].surely_off:
+                if not forwards[node].surely_off and self._spelling(node) in guarded:
                     forwards[node].fallback = True
+
+    def _spelling(self, node: int) -> tuple[str | None, ...]:
+        """A call by the names in it."""
+        call = self.facts.by_ordinal[node]
+        return tuple(ir.dotted(e) for e in (call.func, *call.args)) if isinstance(call, ir.Call) else ()
 
     def constant(self, test: ir.Expr) -> bool | None:
         if isinstance(test, ir.Const) and test.kind in ("bool", "int"):

@@ -39,7 +39,7 @@ _VALUE = rb"(?:[ \t]*\((?:[^\n]*\n){1,3}?)?"
 # A module of the project without parameters: it makes no parts, or is a loss (by name) whose parts have none.
 _MAKES_PARTS = re.compile(
     rb"Parameter\(|\bnn\.[A-Z]|self\.\w+[ \t]*(?::[^=\n]+)?=" + _VALUE + rb"[^\n]*"
-    rb"(?:\b[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)"
+    rb"(?:\b(?!\w*Tensor\()[A-Z]\w*\(|build_|create_|from_pretrained|[Mm]odel|[Nn]et\b|encoder|decoder)"
 )
 _WITHOUT_PARAMETERS = re.compile(r"loss|criterion|metric|penalty|transform|augment|normali[sz]e", re.IGNORECASE)
 _HAS_PARAMETERS = re.compile(
@@ -762,7 +762,8 @@ class World:
                 complete = complete and outer.complete
                 if not outer.ways:
                     # Somebody must call a private function; who it is can't be seen.
-                    unseen = _is_private(unit) or unit.rpartition(".")[2] in ("forward", "__call__")
+                    module = facts is not None and facts.is_module_class
+                    unseen = _is_private(unit) or (module and unit.rpartition(".")[2] in ("forward", "__call__"))
                     mode = Mode.DYNAMIC if unseen else Mode.ENTRY
                     ways.setdefault((mode, f"{path}:{unit}"), Way(mode, (step,), unseen))
                 for way in outer.ways:

@@ -107,6 +107,8 @@ def _handed_to_helper(unit: UnitContext, call: ir.Call) -> ir.Expr | None:
     if summary is None or len(summary.backward_params) != 1:
         return None
     (index,) = summary.backward_params
+    if index in summary.graph_of_its_own:
+        return None
     params = unit.world.parameters(site.target)
     if index >= len(params):
         return None
