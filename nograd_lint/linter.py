@@ -15,7 +15,7 @@ from nograd_lint.config import Root
 from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, Evidence, FileResult, Fix, Problem
 from nograd_lint.project.names import NameIndex
 from nograd_lint.project.stars import Bindings
-from nograd_lint.settings import ANALYSIS_FIELDS
+from nograd_lint.settings import ANALYSIS_FIELDS, ConfigError
 
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
@@ -177,11 +177,15 @@ class Linter:
     @property
     def world(self) -> World:
         if self._world is None:
-            from nograd_lint.knowledge import load
+            from nograd_lint.knowledge import KnowledgeError, load
             from nograd_lint.project.index import Project
             from nograd_lint.project.summaries import World
 
-            knowledge = load(tuple(map(Path, self.settings.knowledge)))
+            try:
+                knowledge = load(tuple(map(Path, self.settings.knowledge)))
+            except KnowledgeError as error:
+                filename, _, reason = str(error).partition(": ")
+                raise ConfigError(os.path.relpath(filename, self.root.path), reason) from None
             project = Project(self.paths, self._read, knowledge.canonical, self.cache)
             self._world = World(project, knowledge)
         return self._world

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from nograd_lint.baseline import BaselineError
 from nograd_lint.cli import Failure
 from nograd_lint.cli.output import write
 from nograd_lint.diagnostics import Confidence, Diagnostic, FileResult
 from nograd_lint.report.run import plain, shown_path
+from nograd_lint.settings import ConfigError
 from nograd_lint.source.discovery import discover
 
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ def explain(session: Session, path: str, cell: int | None, line: int) -> int:
     everything = Session(
         [path], {**session.options, "select": ("ALL",), "ignore": (), "extend_ignore": (), "min_confidence": "low"}
     )
-    [reported], [found] = usual.engine.check([file]), everything.engine.check([file])
+    try:
+        [reported], [found] = usual.engine.check([file]), everything.engine.check([file])
+    except (BaselineError, ConfigError) as error:
+        raise Failure(str(error)) from None
     run = usual.run([reported])
     row = run.source(reported.filename).row_in_file(cell, line)
     if row is None:

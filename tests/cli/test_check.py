@@ -279,6 +279,24 @@ def test_add_suppressions(project: Path, cli: Cli) -> None:
     assert "  = suppressed (inline): known since May\n" in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name = ", "is not TOML: "),
+        ('name = "x"\nmodules = ["m"]\n[[hok]]\n', "unknown table 'hok' (did you mean 'hook'?)"),
+    ],
+)
+@pytest.mark.parametrize("args", [(), ("--explain-silence", "pkg/evaluate.py:8")])
+def test_a_knowledge_file_that_is_wrong(project: Path, cli: Cli, args: tuple[str, ...], text: str, reason: str) -> None:
+    (project / "pyproject.toml").write_text('[tool.nograd-lint]\nknowledge = ["frameworks/own.toml"]\n')
+    (project / "frameworks").mkdir()
+    (project / "frameworks/own.toml").write_text(text)
+    code, out, err = cli("check", "--no-cache", *args)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"nograd-lint: frameworks/own.toml: {reason}")
+    assert err.count("\n") == 1
+
+
 # --- explain-silence ------------------------------------------------------------------------------------------------
 
 

@@ -125,3 +125,23 @@ def test_the_whole_project(repository: Path, hooks: tuple[Path, Environment]) ->
         repository, environment, "run", "--hook-stage=manual", "nograd-lint-project", "--files", "clean.py"
     )
     assert "evaluate.py:8:18: NGL101" in done.stdout
+
+
+def test_all_fixtures_get_the_diagnostics_of_a_run_of_ones_own(tmp_path: Path, hooks: tuple[Path, Environment]) -> None:
+    """The real hook, on a repository that holds every fixture; its format is that of the command line."""
+    repo, environment = hooks
+    fixtures = tmp_path / "fixtures"
+    ignored = shutil.ignore_patterns("__pycache__", ".nograd_lint_cache", ".venv")
+    shutil.copytree(ROOT / "fixtures", fixtures, ignore=ignored)
+    hook = {"id": "nograd-lint", "args": ["--output-format", "concise", "--quiet"]}
+    config = {"repos": [{"repo": str(repo), "rev": git(repo, "rev-parse", "HEAD").strip(), "hooks": [hook]}]}
+    (fixtures / ".pre-commit-config.yaml").write_text(json.dumps(config))
+    git(fixtures, "init", "-q")
+    git(fixtures, "add", "-A")
+    done = pre_commit(fixtures, environment, "run", "--all-files")
+    if any(hint in done.stdout + done.stderr for hint in NO_NETWORK):
+        pytest.skip("pip cannot install the package's requirements here")
+    command = [sys.executable, "-m", "nograd_lint", "check", "--output-format", "concise", "--quiet", "."]
+    alone = subprocess.run(command, cwd=fixtures, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert len(alone.stdout.splitlines()) > 20
+    assert [line for line in done.stdout.splitlines() if ": NGL" in line] == alone.stdout.splitlines()
