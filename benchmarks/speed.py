@@ -42,7 +42,7 @@ FOR_PEERS = ("ultralytics", "timm")
 TOOL = [sys.executable, "-m", "nograd_lint"]
 CHECK = [*TOOL, "check", "--isolated", "--quiet", "--exit-zero", "--jobs", "1"]
 PARSE = """
-import sys, pathlib
+import pathlib, sys
 {imports}
 for path in sorted(pathlib.Path(sys.argv[1]).rglob("*.py")):
     try:
