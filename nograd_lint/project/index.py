@@ -37,7 +37,7 @@ _HINT = re.compile(
 )
 _DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
 _LONGEST_NAME = 200
-_MOST_UNITS = 1_500
+_MOST_UNITS = 1_000
 _REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)", re.MULTILINE)
 _ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
