@@ -202,6 +202,7 @@ class Calls:
         def attribute(self, base: Val, attr: str, name: str) -> Val: ...
         def sink(self, graph: frozenset[int], kind: str, node: int) -> None: ...
         def keep(self, graph: frozenset[int], target: ir.Expr, kind: str, node: int) -> None: ...
+        def _is_local(self, name: str | None) -> bool: ...
         def site(self, node: int, receiver: str = "") -> dict[str, Any]: ...
         def block(self, stmts: Any) -> None: ...
         def assign(self, target: ir.Expr, value: Val, source: ir.Expr | None) -> None: ...
@@ -289,7 +290,8 @@ class Calls:
         if guard_by_name(last) and not any(v.graph for v in args):
             return Val("guard", data=Mode.DISABLED, name=name)
         if last in _NUMBERS:
-            self.sink(graph, "print" if last in ("str", "repr", "format") else "item", node.o)
+            kind = "print" if last in ("str", "repr", "format") else "shape" if last == "len" else "item"
+            self.sink(graph, kind, node.o)
             return NUMBER
         if last in _ITERATING:
             return self._iterated(args)
@@ -839,7 +841,7 @@ class Calls:
             if graph:
                 self.keep(graph, func.value, "append", node.o)
                 old = self.state.env.get(spelled, UNKNOWN)
-                if spelled.startswith("self."):
+                if "." in spelled or (self.facts.body.root is not None and not self._is_local(spelled)):
                     self.sink(graph, "attr", node.o)
                 self.state.env[spelled] = msgspec.structs.replace(
                     old, kind=old.kind or "container", graph=old.graph | graph
