@@ -19,6 +19,7 @@ from nograd_lint.settings import ANALYSIS_FIELDS, ConfigError
 
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
+    from nograd_lint.knowledge.tables import Framework, GuardMode
     from nograd_lint.project.cache import Cache
     from nograd_lint.project.graph import Kept
     from nograd_lint.project.index import Use
@@ -182,12 +183,13 @@ class Linter:
             from nograd_lint.project.summaries import World
 
             try:
-                knowledge = load(tuple(map(Path, self.settings.knowledge)))
+                knowledge = load(tuple(map(Path, self.settings.knowledge)), declared=_declared(self.settings))
             except KnowledgeError as error:
                 filename, _, reason = str(error).partition(": ")
                 raise ConfigError(os.path.relpath(filename, self.root.path), reason) from None
             project = Project(self.paths, self._read, knowledge.canonical, self.cache)
-            self._world = World(project, knowledge)
+            names = (*(guard.name for guard in self.settings.guards), *self.settings.models)
+            self._world = World(project, knowledge, frozenset(names))
         return self._world
 
     def _read(self, name: str) -> bytes | None:
@@ -517,6 +519,24 @@ class Linter:
         self.save()
         if self.cache is not None:
             self.cache.close()
+
+
+_MODES: dict[str, GuardMode] = {"no_grad": "disabled", "inference_mode": "inference", "enable_grad": "enabled"}
+
+
+def _declared(settings: Settings) -> Framework | None:
+    """What the configuration says of the project's own functions, as knowledge of a framework."""
+    if not settings.guards and not settings.models:
+        return None
+    from nograd_lint.knowledge.tables import Framework, Guard, Model
+
+    guards = tuple(
+        Guard(names=(guard.name,), mode=_MODES.get(guard.mode, "dynamic"), why="the configuration says so")
+        for guard in settings.guards
+    )
+    return Framework(
+        name="configuration", guard=guards, model=(Model(names=settings.models),) if settings.models else ()
+    )
 
 
 _SIGNATURE: list[bytes] = []

@@ -238,6 +238,10 @@ class Calls:
         graph = _union(args, keywords)
         symbol = callee.symbol
         self._note_parameter_call(callee)
+        if self.world.declared and symbol is not None and symbol.kind in ("function", "class"):
+            dotted = self.world.public_name(symbol)
+            if dotted in self.world.declared:
+                return self._external(node, dotted, args, keywords)
         if callee.kind == "func":
             function, mode = callee.data
             return self.inline(function, callee.name, args, keywords, mode)

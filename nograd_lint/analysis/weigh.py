@@ -254,7 +254,7 @@ class _Case:
             yield unit[-1:] == ["forward"]
             yield bool(_SETTING_UP & set(unit)) and not facts.unit.endswith("__init__")
             # A module that runs its parts: whether that is evaluation, only its callers know.
-            yield facts.is_module_class and not self._leaves_torch
+            yield facts.is_module_class and forward.name != "self" and not self._leaves_torch
             yield facts.cls is not None and self._in_forward
         yield _differentiates_itself(self.world, facts)
 

@@ -29,6 +29,7 @@ from nograd_lint.knowledge.tables import (
     Entry,
     Factory,
     Forward,
+    Framework,
     Freeze,
     Guard,
     Guarded,
@@ -370,17 +371,22 @@ _FIELDS = {
 }
 
 
-def load(extra: Iterable[Path] = (), roots: Collection[str] | None = None) -> Knowledge:
+def load(
+    extra: Iterable[Path] = (), roots: Collection[str] | None = None, declared: Framework | None = None
+) -> Knowledge:
     """The knowledge of the frameworks that a project imports, and of its own files.
 
     Args:
         extra: files named by the project's configuration; what they say goes before what comes with nograd-lint.
         roots: first segments of the modules that the project imports; None for all frameworks.
+        declared: what the configuration itself says of the project's own functions.
 
     Raises:
         KnowledgeError: a file is missing, or not in the format.
     """
     own = [read(Path(path)) for path in extra]
+    if declared is not None:
+        own.append(File(declared, msgspec.msgpack.encode(declared)))
     return _join([*_builtin(roots, [stem for file in own for stem in file.framework.needs]), *own])
 
 

@@ -114,12 +114,14 @@ class World:
     """The project as the analysis of a unit sees it.
 
     Attributes:
+        declared: dotted names of the project's own functions and classes about which the configuration says something.
         graph: every answer that was given so far → the questions about the project and the other answers it rests on.
     """
 
-    def __init__(self, project: Project, knowledge: Knowledge) -> None:
+    def __init__(self, project: Project, knowledge: Knowledge, declared: frozenset[str] = frozenset()) -> None:
         self.project = project
         self.knowledge = knowledge
+        self.declared = declared
         self.graph = Graph()
         self._answers: dict[Node, list[_Answer[Any]]] = {}
         self._recent: OrderedDict[Node, int] = OrderedDict()  # facts that are kept, and how many values each holds

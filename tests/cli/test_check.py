@@ -323,3 +323,49 @@ def test_explain_silence_of_a_suppressed_line_and_of_one_without_a_call(project:
         "pkg/evaluate.py:6: no rule finds anything there, with every rule on and at every confidence\n"
     )
     assert cli("check", "--explain-silence", "none.py:3").err == "nograd-lint: none.py: file not found\n"
+
+
+OWN_FUNCTIONS = """\
+import torch
+
+from pkg.helpers import quietly, registered
+
+
+def evaluate(test_loader):
+    reader = registered("reader")
+    with quietly():
+        for x, _ in test_loader:
+            print(reader(x).argmax(1).tolist())
+
+
+def answer(pixels):
+    reader = registered("reader")
+    return reader(pixels).argmax(1).tolist()
+"""
+HELPERS = """\
+import importlib
+
+quiet = importlib.import_module("somewhere").quiet
+
+
+def quietly():
+    return quiet()
+
+
+def registered(name):
+    return importlib.import_module("elsewhere").registry[name]
+"""
+
+
+def test_the_configuration_declares_guards_and_models(project: Path, cli: Cli) -> None:
+    (project / "pkg/__init__.py").write_text("")
+    (project / "pkg/helpers.py").write_text(HELPERS)
+    (project / "pkg/evaluate.py").write_text(OWN_FUNCTIONS)
+    assert cli("check", "--no-cache").code == 0
+    configuration = project / "nograd-lint.toml"
+    configuration.write_text('models = ["pkg.helpers.registered"]\n')
+    found = json.loads(cli("check", "--output-format", "json").out)
+    assert [(d["code"], d["function"]) for d in found] == [("NGL101", "evaluate"), ("NGL101", "answer")]
+    configuration.write_text('models = ["pkg.helpers.registered"]\nguards = [{ name = "pkg.helpers.quietly" }]\n')
+    found = json.loads(cli("check", "--output-format", "json").out)
+    assert [(d["code"], d["function"]) for d in found] == [("NGL101", "answer")]
