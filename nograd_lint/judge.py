@@ -11,7 +11,6 @@ from nograd_lint.diagnostics import Confidence, Diagnostic, Evidence, Fix, Posit
 from nograd_lint.fingerprint import with_fingerprints
 from nograd_lint.project.index import MODULE
 from nograd_lint.rules._context import UnitContext
-from nograd_lint.syntax.lower import spans
 
 if TYPE_CHECKING:
     from nograd_lint.linter import Linter
@@ -42,7 +41,7 @@ def evidence(linter: Linter, message: str, place: Place) -> Evidence:
     """A place of the analysis as one of a file."""
     file = linter.world.project.file(place.path)
     assert file is not None
-    span = _shift(spans(file.text(place.unit))[place.node], file.row(place.unit))
+    span = _shift(_spans(file.text(place.unit))[place.node], file.row(place.unit))
     shown = os.path.relpath(linter.paths[place.path], linter.engine.root).replace(os.sep, "/")
     return Evidence(message, shown, span)
 
@@ -114,7 +113,7 @@ class _Judge:
     def _diagnostic(self, rule: Rule, context: UnitContext, finding: Finding) -> Diagnostic:
         unit = context.unit
         offset = self.file.row(unit)
-        positions = spans(self.file.text(unit))
+        positions = _spans(self.file.text(unit))
         span = _shift(positions[finding.node], offset)
         first, last = finding.region or (context.parent_statement.get(finding.node, finding.node),) * 2
         region = Span(_shift(positions[first], offset).start, _shift(positions[last], offset).end)
@@ -145,6 +144,12 @@ class _Judge:
     def _cell(self, row: int) -> int | None:
         cell = self.source.cell_at(row) if self.source.cells else None
         return cell.number if cell is not None else None
+
+
+def _spans(text: str) -> Sequence[Span]:
+    from nograd_lint.syntax.lower import spans  # libcst is loaded where there is something to report
+
+    return spans(text)
 
 
 def _shift(span: Span, rows: int) -> Span:
