@@ -61,19 +61,27 @@ def _homes() -> tuple[Path, ...]:
         return ()
 
 
-def _upwards(directory: Path) -> Iterator[Path]:
-    """The directory and those above it, as far as the home directory or the file system's root (both left out)."""
+def _upwards(directory: Path, top: Path | None = None) -> Iterator[Path]:
+    """The directory and those above it, as far as the home directory or the file system's root (both left out).
+
+    ``top`` is the last one in any case.
+    """
     homes = _homes()
     for candidate in (directory, *directory.parents):
         if candidate in homes or candidate == candidate.parent:
             return
         yield candidate
+        if candidate == top:
+            return
 
 
-def project_root(directory: Path) -> Path | None:
-    """The root of the project that an absolute directory belongs to, if it belongs to one."""
-    for candidate in _upwards(directory):
-        if any((candidate / marker).exists() for marker in _MARKERS):
+def project_root(directory: Path, top: Path | None = None) -> Path | None:
+    """The root of the project that an absolute directory belongs to, if it belongs to one.
+
+    ``top`` is one, whatever it holds.
+    """
+    for candidate in _upwards(directory, top):
+        if candidate == top or any((candidate / marker).exists() for marker in _MARKERS):
             return candidate
         if any((candidate / marker).exists() for marker in _SETUP) and not (candidate / "__init__.py").is_file():
             return candidate  # inside a package, it is a module of that name
@@ -85,19 +93,19 @@ def project_root(directory: Path) -> Path | None:
     return package
 
 
-def find_root(path: Path) -> Root:
+def find_root(path: Path, top: Path | None = None) -> Root:
     """The root of an absolute path, which may be a file or a directory."""
     directory = path if path.is_dir() else path.parent
-    return _as_root(path, directory, project_root(directory))
+    return _as_root(path, directory, project_root(directory, top))
 
 
 def _as_root(path: Path, directory: Path, root: Path | None) -> Root:
     return Root(directory, None if path == directory else path) if root is None else Root(root)
 
 
-def find_config(directory: Path) -> Path | None:
-    """The nearest configuration file, not beyond the repository that the directory lies in."""
-    for candidate in _upwards(directory):
+def find_config(directory: Path, top: Path | None = None) -> Path | None:
+    """The nearest configuration file, not beyond the repository that the directory lies in (``top`` is one)."""
+    for candidate in _upwards(directory, top):
         own = candidate / f"{TABLE}.toml"
         if own.is_file():
             return own
@@ -301,7 +309,8 @@ def _table(value: object) -> dict[str, Any]:
 class Resolver:
     """Roots and configurations for the files of a run, each looked up once per directory.
 
-    ``overrides`` are fields of :class:`Settings` given on the command line, ``selection`` its rule selectors.
+    ``overrides`` are fields of :class:`Settings` given on the command line, ``selection`` its rule selectors; ``top``
+    is a directory that is a project, and looked at without regard to what lies above it.
     """
 
     def __init__(
@@ -312,8 +321,10 @@ class Resolver:
         isolated: bool = False,
         overrides: Mapping[str, object] | None = None,
         selection: Selection | None = None,
+        top: Path | None = None,
     ) -> None:
         self.rules = rules
+        self._top = top
         self.selection = selection
         self._isolated = isolated
         self._overrides: dict[str, Any] = dict(overrides or {})
@@ -334,15 +345,15 @@ class Resolver:
         """The root of an absolute path."""
         directory = path if path.is_dir() else path.parent
         if directory not in self._roots:
-            self._roots[directory] = project_root(directory)
+            self._roots[directory] = project_root(directory, self._top)
         return _as_root(path, directory, self._roots[directory])
 
     def nearest(self, directory: Path) -> Configuration:
         """What the nearest configuration file says, for an absolute directory."""
         if self._given is not None:
-            return Configuration(self._given[1], find_root(directory).path, self._given[0])
+            return Configuration(self._given[1], find_root(directory, self._top).path, self._given[0])
         if directory not in self._configs:
-            self._configs[directory] = None if self._isolated else find_config(directory)
+            self._configs[directory] = None if self._isolated else find_config(directory, self._top)
         file = self._configs[directory]
         if file is None:
             return Configuration(msgspec.structs.replace(Settings(), **self._overrides), self.root(directory).path)

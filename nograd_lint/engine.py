@@ -18,6 +18,7 @@ from nograd_lint.linter import Linter
 from nograd_lint.settings import Settings
 
 if TYPE_CHECKING:
+    from nograd_lint.executors import Pool
     from nograd_lint.rules._base import Rule
 
 
@@ -74,13 +75,14 @@ class Engine:
         contents: Mapping[Path, bytes] | None = None,
         progress: Callable[[int, int], None] | None = None,
         jobs: int = 1,
+        pool: Pool | None = None,
     ) -> list[FileResult]:
         """Lint files (absolute paths); ``contents`` stand for what is on disk. Results are in the order of ``files``.
 
-        With ``jobs`` above 1, work that is large enough is spread over that many processes.
+        With ``jobs`` above 1, work that is large enough is spread over that many processes; with ``pool``, over that.
         """
         with _without_garbage_collection():
-            ordered = self._check(files, {**self._contents, **(contents or {})}, progress, jobs)
+            ordered = self._check(files, {**self._contents, **(contents or {})}, progress, jobs, pool)
         if self.settings.baseline:
             from nograd_lint import baseline
 
@@ -93,6 +95,7 @@ class Engine:
         contents: dict[Path, bytes],
         progress: Callable[[int, int], None] | None,
         jobs: int,
+        pool: Pool | None,
     ) -> list[FileResult]:
         groups: dict[Root, list[Path]] = {}
         for file in files:
@@ -108,10 +111,15 @@ class Engine:
 
         for root, members in groups.items():
             linter = self._synced(root, members, contents)
-            if jobs > 1:
+            more = partial(_tell_more, tell, len(results))
+            if pool is not None:
+                from nograd_lint import remote
+
+                remote.judge(linter, members, pool, more)
+            elif jobs > 1:
                 from nograd_lint import parallel
 
-                parallel.judge(linter, members, jobs, partial(_tell_more, tell, len(results)))
+                parallel.judge(linter, members, jobs, more)
             for file in members:
                 results[file] = linter.check(file)
                 tell(len(results))

@@ -19,9 +19,10 @@ from nograd_lint.settings import ANALYSIS_FIELDS, ConfigError
 
 if TYPE_CHECKING:
     from nograd_lint.engine import Engine
+    from nograd_lint.knowledge import Knowledge
     from nograd_lint.knowledge.tables import Framework, GuardMode
     from nograd_lint.project.cache import Cache
-    from nograd_lint.project.graph import Kept
+    from nograd_lint.project.graph import Graph, Kept
     from nograd_lint.project.index import Use
     from nograd_lint.project.summaries import World
     from nograd_lint.settings import Settings
@@ -178,19 +179,23 @@ class Linter:
     @property
     def world(self) -> World:
         if self._world is None:
-            from nograd_lint.knowledge import KnowledgeError, load
             from nograd_lint.project.index import Project
             from nograd_lint.project.summaries import World
 
-            try:
-                knowledge = load(tuple(map(Path, self.settings.knowledge)), declared=_declared(self.settings))
-            except KnowledgeError as error:
-                filename, _, reason = str(error).partition(": ")
-                raise ConfigError(os.path.relpath(filename, self.root.path), reason) from None
-            project = Project(self.paths, self._read, knowledge.canonical, self.cache)
+            project = Project(self.paths, self._read, self.knowledge.canonical, self.cache)
             names = (*(guard.name for guard in self.settings.guards), *self.settings.models)
-            self._world = World(project, knowledge, frozenset(names))
+            self._world = World(project, self.knowledge, frozenset(names))
         return self._world
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        from nograd_lint.knowledge import KnowledgeError, load
+
+        try:
+            return load(tuple(map(Path, self.settings.knowledge)), declared=_declared(self.settings))
+        except KnowledgeError as error:
+            filename, _, reason = str(error).partition(": ")
+            raise ConfigError(os.path.relpath(filename, self.root.path), reason) from None
 
     def _read(self, name: str) -> bytes | None:
         source = self.source(name, name)
@@ -429,15 +434,24 @@ class Linter:
         judged = self.judged
         return [name for name in names if name not in judged or not (judged[name].low or not self._wants_low(name))]
 
-    def give(self, names: Iterable[str]) -> bytes:
-        """What was found out about some files, for another process."""
+    def hold(self, paths: Mapping[str, Path], contents: Mapping[str, bytes], knowledge: Knowledge) -> None:
+        """Be a project of which nothing is on disk here."""
+        self._started = self._deep = True
+        self.paths = dict(paths)
+        self.names = {path: name for name, path in paths.items()}
+        self.overlay = dict(contents)
+        self.files = {name: (self._stamp(name), b"") for name in contents}
+        self.knowledge = knowledge
+
+    def give(self, names: Iterable[str], graph: Graph | None = None) -> bytes:
+        """What was found out about some files, for another process; ``graph``: what it rests on [all there is]."""
         from nograd_lint.project.graph import encode
 
         judged = {name: self.judged[name] for name in names if name in self.judged}
-        graph = encode(self.world.graph, self._all_answers())
+        encoded = encode(graph or self.world.graph, self._all_answers(graph))
         parts = self.cache.parts() if self.cache is not None else {}
         return msgspec.msgpack.encode(
-            _Share(judged, graph, self._digests, self.world.project.stars.bindings, parts, self.world.project.lowered)
+            _Share(judged, encoded, self._digests, self.world.project.stars.bindings, parts, self.world.project.lowered)
         )
 
     def take(self, data: bytes) -> None:
@@ -501,11 +515,11 @@ class Linter:
         names = _Names(version, project.index, project.stars.bindings)
         return {"deep": msgspec.msgpack.encode(deep), "names": msgspec.msgpack.encode(names)}
 
-    def _all_answers(self) -> dict[Use, bytes]:
+    def _all_answers(self, graph: Graph | None = None) -> dict[Use, bytes]:
         self._absorb()
         answers: dict[Use, bytes] = {}
         project = self.world.project
-        for use in self.world.graph.uses():
+        for use in (graph or self.world.graph).uses():
             known = self.answers.get(use)
             answers[use] = project.answer(use) if known is None else known
         return answers

@@ -37,7 +37,7 @@ def judge(linter: Linter, members: Sequence[Path], jobs: int, progress: Progress
     jobs = min(jobs, len(work), sum(sizes.values()) // _WORTH_IT)
     if jobs >= 2:
         linter.prepare()
-        _run(linter, _pieces(sorted(work), sizes, min(jobs * _PIECES, 255)), jobs, progress)
+        _run(linter, by_size(sorted(work), sizes, min(jobs * _PIECES, 255)), jobs, progress)
 
 
 def _can_fork() -> bool:
@@ -51,8 +51,8 @@ def _can_fork() -> bool:
     )
 
 
-def _pieces(names: Sequence[str], sizes: dict[str, int], count: int) -> list[list[str]]:
-    """Neighbouring files stay together: they use the same others."""
+def by_size(names: Sequence[str], sizes: dict[str, int], count: int) -> list[list[str]]:
+    """Pieces of about the same size. Neighbouring files stay together: they use the same others."""
     pieces: list[list[str]] = [[] for _ in range(count)]
     total, done = max(sum(sizes.values()), 1), 0
     for name in names:

@@ -21,8 +21,10 @@ COMMANDS = {
     "clean": ("nograd_lint.cli.clean", "clean", "Remove the cache."),
     "server": ("nograd_lint.cli.server", "server", "Run the language server for editors."),
 }
-# What the package of an optional command needs: module -> extra.
-EXTRAS = {"pygls": "lsp", "lsprotocol": "lsp", "psutil": "confirm"}
+# What an optional command needs: module -> extra.
+EXTRAS = {
+    "pygls": "lsp", "lsprotocol": "lsp", "psutil": "confirm", "pyarrow": "scan", "dask": "dask", "distributed": "dask",
+}  # fmt: skip
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -31,6 +33,18 @@ class Failure(click.ClickException):
     """An error of the user's, told in one line; ends the run with exit code 2."""
 
     exit_code = USAGE
+
+
+def needs(what: str, error: ModuleNotFoundError) -> Failure:
+    """Which extra is missing for what was asked."""
+    package = _package(error)
+    return Failure(
+        f"`{what}` needs the package {package}: install it with  pip install 'nograd-lint[{EXTRAS[package]}]'"
+    )
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
 
 
 class _Commands(click.Group):
@@ -46,12 +60,8 @@ class _Commands(click.Group):
         try:
             command: click.Command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            if missing in EXTRAS:
-                extra = EXTRAS[missing]
-                raise Failure(
-                    f"`{cmd_name}` needs the package {missing}: install it with  pip install 'nograd-lint[{extra}]'"
-                ) from None
+            if _package(error) in EXTRAS:
+                raise needs(cmd_name, error) from None
             if error.name == module or module.startswith(f"{error.name}."):
                 raise Failure(f"`{cmd_name}` is not part of this installation") from None
             raise

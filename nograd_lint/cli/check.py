@@ -109,6 +109,18 @@ ACTING = (
     ),
 )
 
+# Options that say who does the work.
+SPREADING = (
+    click.option(
+        "--executor", type=click.Choice(["processes", "dask"]), default="processes",
+        help="Where to work: processes of this machine, or a Dask cluster [processes].",
+    ),
+    click.option(
+        "--scheduler", envvar="DASK_SCHEDULER_ADDRESS", metavar="ADDRESS",
+        help="With --executor dask: the scheduler, such as tcp://host:8786.",
+    ),
+)  # fmt: skip
+
 
 def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
     """Decorate a command with the options of some groups, in order."""
@@ -123,7 +135,7 @@ def with_options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], A
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
-@with_options(ACTING, PRINTING, LINTING)
+@with_options(ACTING, PRINTING, LINTING, SPREADING)
 def check(paths: tuple[str, ...], **options: Any) -> int:
     """Lint files and directories (default: the working directory; - for stdin).
 
@@ -164,6 +176,8 @@ def _check_combination(paths: tuple[str, ...], options: dict[str, Any]) -> None:
         raise Failure(" and ".join("--" + name.replace("_", "-") for name in acts) + " exclude each other")
     if options["watch"] and (stdin or options["diff"] or options["add_suppressions"] or options["explain_silence"]):
         raise Failure("--watch works with neither stdin nor --diff, --add-suppressions or --explain-silence")
+    if options["watch"] and options["executor"] == "dask":
+        raise Failure("--watch works on this machine alone, not with --executor dask")
     if stdin and options["add_suppressions"]:
         raise Failure("--add-suppressions needs files, not stdin")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +24,9 @@ from nograd_lint.engine import Engine
 from nograd_lint.report.run import Run, Style
 from nograd_lint.rules.registry import all_rules
 from nograd_lint.settings import ConfigError, Selection, Settings
+
+if TYPE_CHECKING:
+    from nograd_lint.executors import Pool
 
 STDIN = "<stdin>"
 
@@ -75,6 +80,7 @@ class Session:
             isolated=options.get("isolated", False),
             overrides=self._overrides(),
             selection=selection,
+            top=options.get("top"),
         )
 
     def _overrides(self) -> dict[str, object]:
@@ -165,10 +171,27 @@ class Session:
         self.started, self._clock = datetime.now(timezone.utc), time.monotonic()
         files = self.files()
         try:
-            with Progress(enabled=not self.options.get("quiet") and not self.stdin) as progress:
-                return self.engine.check(files, contents=self.contents, progress=progress, jobs=self.jobs)
+            with (
+                Progress(enabled=not self.options.get("quiet") and not self.stdin) as progress,
+                self._cluster() as pool,
+            ):
+                return self.engine.check(files, contents=self.contents, progress=progress, jobs=self.jobs, pool=pool)
         except (ConfigError, BaselineError) as error:
             raise Failure(str(error)) from None
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Pool | None]:
+        """Who does the work, where that is not this machine."""
+        if self.options.get("executor") != "dask":
+            yield None
+            return
+        from nograd_lint.cli import complain
+        from nograd_lint.cli.cluster import dask
+
+        with dask(self.options["scheduler"]) as pool:
+            yield pool
+        for reason, count in Counter(pool.lost).items():
+            complain(f"{count} pieces of work came back undone, and were done on this machine: {reason}")
 
     def run(self, results: Sequence[FileResult], *, fixed: int = 0) -> Run:
         """The run to report, with its exit code."""

@@ -39,6 +39,16 @@ class Graph:
         if part is not None and self._reverse is not None:
             self._reverse.remove(node, part)
 
+    def below(self, nodes: Iterable[Node]) -> Graph:
+        """Some answers and all that they rest on."""
+        found: dict[Node, Part] = {}
+        queue = list(nodes)
+        for node in queue:
+            if node not in found and node in self.parts:
+                found[node] = self.parts[node]
+                queue += found[node][1]
+        return Graph(found)
+
     def uses(self) -> set[Use]:
         """Every question that something rests on."""
         return set().union(*(uses for uses, _ in self.parts.values()))
