@@ -109,17 +109,16 @@ class Engine:
                 most = done
                 progress(done, len(files))
 
-        for root, members in groups.items():
-            linter = self._synced(root, members, contents)
-            more = partial(_tell_more, tell, len(results))
-            if pool is not None:
-                from nograd_lint import remote
+        if pool is not None:
+            from nograd_lint import remote
 
-                remote.judge(linter, members, pool, more)
-            elif jobs > 1:
+            remote.judge([(self._synced(*group, contents), group[1]) for group in groups.items()], pool, tell)
+        for root, members in groups.items():
+            linter = self._linters[root] if pool is not None else self._synced(root, members, contents)
+            if jobs > 1 and pool is None:
                 from nograd_lint import parallel
 
-                parallel.judge(linter, members, jobs, more)
+                parallel.judge(linter, members, jobs, partial(_tell_more, tell, len(results)))
             for file in members:
                 results[file] = linter.check(file)
                 tell(len(results))

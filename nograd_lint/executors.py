@@ -9,9 +9,10 @@ import multiprocessing
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,30 +75,38 @@ class Processes(Pool):
 
     def __init__(self, jobs: int) -> None:
         self._others = multiprocessing.active_children()
+        self._scratch = tempfile.TemporaryDirectory(prefix="nograd-lint-", ignore_cleanup_errors=True)
         super().__init__(self._start(jobs), jobs)
 
-    @staticmethod
-    def _start(jobs: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    def _start(self, jobs: int) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(self._scratch.name,))
 
     def renew(self) -> None:
-        self.close()
+        self._end()
         self.executor = self._start(self._width)
 
-    def close(self) -> None:
+    def _end(self) -> None:
         super().close()
         for process in multiprocessing.active_children():
             if process not in self._others:
                 process.kill()
+                process.join()
+
+    def close(self) -> None:
+        self._end()
+        self._scratch.cleanup()
 
 
-def _begin() -> None:
-    """Ctrl-C is the parent's to see; without it there is nobody to work for."""
+def _begin(scratch: str) -> None:
+    """What is killed can't clean up: its files lie where the parent does. Ctrl-C is the parent's to see."""
+    tempfile.tempdir = scratch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    """Without it there is nobody to work for."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -119,7 +128,8 @@ class Dask(Pool):
         import dask
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in one line
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told in one line
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"})
         self._address = scheduler
         if not re.fullmatch(r"(?:\w+://)?[^\s/]+:\d+", scheduler):  # a client that can't read it does not end
@@ -198,6 +208,11 @@ def same_here(signature: bytes) -> None:
             f"the worker on {socket.gethostname()} has other versions ({here}, or a parser): "
             "install the same nograd-lint, libcst, tree-sitter and Python everywhere"
         )
+
+
+def worker_died(error: BaseException) -> bool:
+    """Whether the work kills whoever does it, as far as can be told."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
 
 
 def not_installed(error: BaseException) -> str | None:

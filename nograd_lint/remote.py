@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nograd_lint.diagnostics import Problem
-from nograd_lint.executors import ALONE, ExecutorError, MismatchError, Pool, not_installed, same_here
+from nograd_lint.executors import ALONE, ExecutorError, MismatchError, Pool, not_installed, same_here, worker_died
 from nograd_lint.parallel import Progress, by_size
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nograd_lint.project.stars import Bindings
 
 _PIECES = 6  # per worker: the slowest one to finish keeps the others waiting for one piece at most
+_WORTH_IT = 200_000  # bytes of source to judge per piece: for less, the project need not be sent once more
 _PATIENCE = 0.2  # seconds between two signs of life
 _LOOK = 50  # of them between two looks whether anybody is left
 
@@ -40,32 +41,26 @@ class _Project(NamedTuple):
     bindings: dict[str, Bindings]
 
 
-def judge(linter: Linter, members: Sequence[Path], pool: Pool, progress: Progress) -> None:
-    """Judge those files of which nothing is known yet, so that the linter knows of them.
+def judge(projects: Sequence[tuple[Linter, Sequence[Path]]], pool: Pool, progress: Progress) -> None:
+    """Judge those files of some projects of which nothing is known yet, so that their linters know of them.
 
     Files whose worker did not live to tell are left to whoever asks about them; ``pool.lost`` says why.
 
     Raises:
         ExecutorError: the workers can't do the work at all.
     """
-    from nograd_lint.linter import signature
-
-    work = linter.unjudged(linter.names[path] for path in dict.fromkeys(members) if linter.known(path) is None)
-    if not work:
-        return
-    linter.prepare()
-    sizes = {name: max(linter.files[name][0][0], 0) for name in work}
-    shared = pool.share(_pack(linter, work))
-    running: dict[Future[bytes], list[str]] = {}
+    running: dict[Future[bytes], tuple[Linter, int]] = {}
     try:
-        for names in by_size(sorted(work), sizes, pool.width * _PIECES):
-            running[pool.submit(_judge, signature(), shared, names)] = names
+        for linter, members in projects:
+            for future, count in _submit(linter, members, pool):
+                running[future] = linter, count
         done = idle = 0
         while running:
             finished, _ = wait(running, _PATIENCE, FIRST_COMPLETED)
             for future in finished:
-                done += len(running.pop(future))
+                linter, count = running.pop(future)
                 _take(linter, future, pool)
+                done += count
             progress(done)
             idle = 0 if finished else idle + 1
             if idle % _LOOK == _LOOK - 1:
@@ -73,6 +68,23 @@ def judge(linter: Linter, members: Sequence[Path], pool: Pool, progress: Progres
     finally:
         for future in running:
             future.cancel()
+
+
+def _submit(linter: Linter, members: Sequence[Path], pool: Pool) -> Iterator[tuple[Future[bytes], int]]:
+    """Give out the work on a project; each piece, and how many files are in it."""
+    from nograd_lint.linter import signature
+
+    work = linter.unjudged(linter.names[path] for path in dict.fromkeys(members) if linter.known(path) is None)
+    if not work:
+        return
+    linter.prepare()
+    sizes = {name: max(linter.files[name][0][0], 0) for name in work}
+    most = pool.width * _PIECES
+    pieces = by_size(sorted(work), sizes, max(1, min(most, sum(sizes.values()) // _WORTH_IT)))
+    packed = _pack(linter, work)
+    data = pool.share(packed) if len(pieces) > 1 else packed
+    for names in pieces:
+        yield pool.submit(_judge, signature(), data, names), len(names)
 
 
 def _take(linter: Linter, future: Future[bytes], pool: Pool) -> None:
@@ -86,7 +98,8 @@ def _take(linter: Linter, future: Future[bytes], pool: Pool) -> None:
         missing = not_installed(error)
         if missing is not None:
             raise ExecutorError(missing) from None
-        pool.lost.append(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        pool.lost.append("every worker that had them died" if worker_died(error) else reason)
 
 
 def _pack(linter: Linter, members: Sequence[str]) -> bytes:

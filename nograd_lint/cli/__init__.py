@@ -18,6 +18,7 @@ COMMANDS = {
     "config": ("nograd_lint.cli.config", "config", "Show the configuration that holds here, or explain a key."),
     "baseline": ("nograd_lint.cli.baseline", "baseline", "Remember today's diagnostics, so that only new ones count."),
     "confirm": ("nograd_lint.confirm.cli", "confirm", "Run your program and measure what the diagnostics cost."),
+    "scan": ("nograd_lint.cli.scan", "scan", "Lint many repositories, and write a Parquet file."),
     "clean": ("nograd_lint.cli.clean", "clean", "Remove the cache."),
     "server": ("nograd_lint.cli.server", "server", "Run the language server for editors."),
 }

@@ -52,8 +52,8 @@ def _several(*names: str, help: str) -> Callable[[Any], Any]:  # noqa: A002
     return click.option(*names, multiple=True, callback=_split, metavar="SELECTORS", help=help)
 
 
-# Options that say which files are linted and how, shared by the commands that lint.
-LINTING = (
+# Options that say what is linted and how, shared by the commands that lint.
+CHOOSING = (
     _several("--select", help="Turn on these rules alone: codes, beginnings of codes, names, or ALL."),
     _several("--ignore", help="Turn these rules off."),
     _several("--extend-select", help="Turn on these rules, too."),
@@ -70,13 +70,19 @@ LINTING = (
         "--exclude", multiple=True, callback=_split, metavar="PATTERNS",
         help="Leave these files and directories out, beside the configured ones.",
     ),
-    click.option("--force-exclude", is_flag=True, help="Leave excluded files out even if they are named."),
     click.option("--markdown", is_flag=True, help="Lint the fenced Python blocks of Markdown files, too."),
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Use this configuration file."),
     click.option("--isolated", is_flag=True, help="Use no configuration file."),
+)  # fmt: skip
+
+JOBS = click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Worker processes [number of CPUs].")
+
+LINTING = (
+    *CHOOSING,
+    click.option("--force-exclude", is_flag=True, help="Leave excluded files out even if they are named."),
     click.option("--no-cache", is_flag=True, help="Neither read nor write the cache."),
     click.option("--cache-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where to keep the cache."),
-    click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Worker processes [number of CPUs]."),
+    JOBS,
     click.option("--stdin-filename", metavar="PATH", help="What to take stdin (the path -) for."),
 )  # fmt: skip
 

@@ -17,12 +17,13 @@ _PAUSE = 0.1  # seconds between two looks of the bar
 
 
 class Progress:
-    """Called with (files done, files in all). Shows nothing before :data:`DELAY` has passed, nor off a terminal.
+    """Called with (done, in all). Shows nothing before :data:`DELAY` has passed, nor off a terminal.
 
     No thread draws it: a process with several threads can't be forked safely.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, title: str = "Linting", unit: str = "files") -> None:
+        self._words = title, unit
         self._enabled = enabled and sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._due = time.monotonic() + DELAY
         self._bar: rich.progress.Progress | None = None
@@ -42,22 +43,22 @@ class Progress:
             return
         self._due = time.monotonic() + _PAUSE
         if self._bar is None:
-            self._bar = _bar()
-            self._bar.add_task("Linting", total=total)
+            self._bar = _bar(*self._words)
+            self._bar.add_task(self._words[0], total=total)
             self._bar.start()
         [task] = self._bar.task_ids
         self._bar.update(task, completed=done, total=total, refresh=True)
 
 
-def _bar() -> rich.progress.Progress:
+def _bar(title: str, unit: str) -> rich.progress.Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
-        TextColumn("Linting"),
+        TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("files"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

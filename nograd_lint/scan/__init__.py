@@ -1,0 +1,1 @@
+"""Linting many repositories, each as a project of its own, on this machine or on a cluster."""
