@@ -170,7 +170,7 @@ class _Summary:
         from nograd_lint.report.summary import count
 
         if not quiet:
-            lines = [f"{number:>8}  {code} {name}" for (code, name), number in self._rules.most_common()]
+            lines = [f"{number:>8}  {code} {name}" for (code, name), number in sorted(self._rules.items())]
             lines.append(
                 f"Scanned {count(self._files, 'file')} of {count(self._repositories, 'repository', 'repositories')}: "
                 f"{count(self._rules.total(), 'diagnostic')} in "

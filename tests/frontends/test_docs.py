@@ -32,6 +32,9 @@ NOT_RUN = {
     r"python3 -m venv .*": "needs a package index: .ci/run does it",
     r"\.venv/bin/python -m pytest .*|\.ci/run": "is, or runs, this",
     r"python benchmarks/.*": "downloads packages, or is long; tests/robustness runs a part of it",
+    r"nograd-lint .*--executor dask.*": "needs a cluster: tests/scan/test_cluster.py starts one",
+    r"nograd-lint scan sources\.parquet .*": "needs such a file: tests/scan/test_scan.py makes one",
+    r"dask .*": "serves until it is stopped; tests/scan/test_cluster.py runs both",
     r"npm .*|editors/check/run\.sh .*": "needs npm's registry and a browser",
     r"mkdocs serve": "serves until it is stopped; the site is built below",
     r"python docs/generate\.py": "writes into the tree; what it would write is compared below",
@@ -79,9 +82,13 @@ def test_commands_run(one: Shown, tmp_path: Path) -> None:
     """In a copy of the fixture: nothing may be a usage error, and the output is as it is shown."""
     if " confirm " in one.command and importlib.util.find_spec("torch") is None:
         pytest.skip("torch is not installed")
+    if " scan " in one.command:
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     project = tmp_path / one.fixture
     ignored = shutil.ignore_patterns("__pycache__", ".nograd_lint_cache")
     shutil.copytree(ROOT / "fixtures" / one.fixture, project, ignore=ignored)
+    if " repositories" in one.command:
+        shutil.copytree(ROOT / "fixtures" / one.fixture, project / "repositories" / one.fixture, ignore=ignored)
     if ".ipynb" in one.command:
         shutil.copy(ROOT / "fixtures/notebook/analysis.ipynb", project)
     words = [sys.executable if word == "python" else word for word in shlex.split(one.command, comments=True)]
