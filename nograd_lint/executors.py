@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+_DIFFERS = (
+    "has another version of nograd-lint, Python, libcst or tree-sitter than there is here: install the same everywhere"
+)
 _CONNECT = 10  # seconds to reach a scheduler
 _WORKERS = 30  # seconds for its first worker to come
 
@@ -144,6 +147,31 @@ class Dask(Pool):
             self._client.close()
             raise ExecutorError(f"the Dask cluster at {scheduler} has no workers") from None
         super().__init__(self._client.get_executor(pure=False), 1)
+        try:
+            self._compare()
+        except ExecutorError:
+            self.close()
+            raise
+
+    def _compare(self) -> None:
+        """Whether everybody has what is here. Who lacks it altogether may die of the first piece of work."""
+        from nograd_lint.linter import signature
+
+        def theirs() -> bytes | None:  # sent as it stands, being nobody's that could be imported
+            try:
+                from nograd_lint.linter import signature
+
+                return signature()
+            except ImportError:
+                return None
+
+        found = {"the scheduler": self._client.run_on_scheduler(theirs)}
+        found.update((f"the worker at {address}", answer) for address, answer in self._client.run(theirs).items())
+        for who, answer in found.items():
+            if answer is None:
+                raise ExecutorError(f"{who} has no nograd-lint: install it there, too, in the same version")
+            if answer != signature():
+                raise ExecutorError(f"{who} {_DIFFERS}")
 
     @property
     def width(self) -> int:
@@ -187,36 +215,18 @@ def _reason(error: Exception) -> str:
 ALONE = threading.RLock()
 
 
-class MismatchError(ExecutorError):
-    """A worker runs something else."""
-
-
 def same_here(signature: bytes) -> None:
     """Refuse to work for another version: its results would be others.
 
     Raises:
-        MismatchError: naming this machine, and what it has.
+        ExecutorError: naming this machine.
     """
-    import platform
-
-    import nograd_lint
     from nograd_lint.linter import signature as own
 
     if signature != own():
-        here = f"nograd-lint {nograd_lint.__version__}, Python {platform.python_version()}"
-        raise MismatchError(
-            f"the worker on {socket.gethostname()} has other versions ({here}, or a parser): "
-            "install the same nograd-lint, libcst, tree-sitter and Python everywhere"
-        )
+        raise ExecutorError(f"the worker on {socket.gethostname()} {_DIFFERS}")
 
 
 def worker_died(error: BaseException) -> bool:
     """Whether the work kills whoever does it, as far as can be told."""
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
-
-
-def not_installed(error: BaseException) -> str | None:
-    """What to say where a worker can't even load the work."""
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"a worker lacks the package {error.name}: install nograd-lint on every worker, in the same version"
-    return None

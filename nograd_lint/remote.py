@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nograd_lint.diagnostics import Problem
-from nograd_lint.executors import ALONE, ExecutorError, MismatchError, Pool, not_installed, same_here, worker_died
+from nograd_lint.executors import ALONE, ExecutorError, Pool, same_here, worker_died
 from nograd_lint.parallel import Progress, by_size
 
 if TYPE_CHECKING:
@@ -90,14 +90,11 @@ def _submit(linter: Linter, members: Sequence[Path], pool: Pool) -> Iterator[tup
 def _take(linter: Linter, future: Future[bytes], pool: Pool) -> None:
     try:
         linter.take(future.result())
-    except MismatchError:
+    except ExecutorError:
         raise
     except CancelledError:
         pool.lost.append("the work was cancelled")
     except Exception as error:
-        missing = not_installed(error)
-        if missing is not None:
-            raise ExecutorError(missing) from None
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         pool.lost.append("every worker that had them died" if worker_died(error) else reason)
 

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from dataclasses import dataclass, field
 from typing import Any
 
-from nograd_lint.executors import ExecutorError, Pool, not_installed, worker_died
+from nograd_lint.executors import ExecutorError, Pool, worker_died
 from nograd_lint.scan.repositories import Repositories, Repository
 from nograd_lint.scan.work import Outcome, lint
 
@@ -144,9 +144,6 @@ class _Scan:
         except ExecutorError:
             raise
         except Exception as error:
-            missing = not_installed(error)
-            if missing is not None:
-                raise ExecutorError(missing) from None
             message = _DIED if worker_died(error) else f"internal error: {type(error).__name__}: {_one_line(error)}"
             self._take(task, Outcome(problems=(("", message),)))
 

@@ -153,9 +153,29 @@ def test_workers_that_differ_are_refused(tmp_path: Path, run: Run, cluster: Clus
 
         linter._SIGNATURE[:] = [b"another version"]
 
-    cluster.client.run(age)
+    # The scheduler is looked at first.
+    for run_there, who in (
+        (cluster.client.run, "worker at tcp://"),
+        (cluster.client.run_on_scheduler, "scheduler has"),
+    ):
+        run_there(age)
+        done = run("check", "--no-cache", "--executor", "dask", "--scheduler", cluster.address, ".")
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"nograd-lint: the {who}")
+        assert "another version of nograd-lint" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_cluster_without_the_linter_is_refused(tmp_path: Path, run: Run, cluster: Cluster) -> None:
+    (tmp_path / "a.py").write_text("import torch\n")
+
+    def lose() -> None:
+        import sys
+
+        sys.modules["nograd_lint.linter"] = None  # type: ignore[assignment]
+
+    cluster.client.run(lose)
     done = run("check", "--no-cache", "--executor", "dask", "--scheduler", cluster.address, ".")
-    assert done.returncode == 2
-    assert done.stderr.startswith("nograd-lint: the worker on ")
-    assert "install the same nograd-lint" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("nograd-lint: the worker at tcp://")
+    assert "has no nograd-lint: install it there, too" in done.stderr
