@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nograd_lint.knowledge import Knowledge
     from nograd_lint.knowledge.tables import Framework, GuardMode
     from nograd_lint.project.cache import Cache
-    from nograd_lint.project.graph import Graph, Kept
+    from nograd_lint.project.graph import Graph, Kept, Node
     from nograd_lint.project.index import Use
     from nograd_lint.project.summaries import World
     from nograd_lint.settings import Settings
@@ -60,15 +60,15 @@ class _Deep(msgspec.Struct, array_like=True):
     """What only a run that has something to judge needs."""
 
     version: bytes
-    judged: dict[str, Judged]
-    graph: bytes
+    judged: dict[str, msgspec.Raw]
+    graph: msgspec.Raw
     switching: tuple[str, ...] | None
 
 
 class _Names(msgspec.Struct, array_like=True):
     version: bytes
     index: NameIndex | None
-    bindings: dict[str, Bindings]
+    bindings: dict[str, msgspec.Raw]
 
 
 class _Share(msgspec.Struct, array_like=True):
@@ -98,6 +98,7 @@ class Linter:
         self.files: dict[str, tuple[Stamp, bytes]] = {}  # what is known of the content of each file
         self.results: dict[str, tuple[bytes, FileResult]] = {}
         self.judged: dict[str, Judged] = {}
+        self._judged_before: dict[str, msgspec.Raw] = {}  # by earlier runs
         self.answers: dict[Use, bytes] = {}  # to questions of earlier runs
         self._digests: dict[str, bytes] = {}  # of what was read in this process
         self.touched: set[Path] = set()  # files that may have changed
@@ -107,7 +108,9 @@ class Linter:
         self._change_seen = False
         self._saved = False
         self._kept: Kept | None = None  # what answers of earlier runs rest on
+        self._outdated: tuple[set[Use], dict[int, Node]] = set(), {}  # what of that does not hold any more
         self._fresh = 0  # files judged since what is known was kept
+        self._behind = 0  # files changed since then
         self._version = b""
         self._world: World | None = None
         self.cache: Cache | None = self._open() if engine.use_cache and root.alone is None else None
@@ -154,17 +157,17 @@ class Linter:
         if deep is None or names is None:  # another process kept something else since, or there is nothing
             self.results.clear()
             return
-        self.judged = deep.judged
+        self._judged_before = deep.judged
         self._kept = decode(deep.graph)
         project = self.world.project
         project.switching = frozenset(deep.switching) if deep.switching is not None else None
         project.index = names.index
-        project.stars.bindings = names.bindings
+        project.stars.kept = names.bindings
 
     def _absorb(self) -> None:
         """Take what is known from before for part of what is known now."""
         if self._kept is not None:
-            graph, answers = self._kept.graph()
+            graph, answers = self._kept.graph(*self._outdated)
             self._kept = None
             self.answers = {**answers, **self.answers}
             self.world.graph.merge(graph)
@@ -308,16 +311,15 @@ class Linter:
             return project.concerns(use, changed, same=same)
 
         if self._kept is not None:
-            before = zip(self._kept.uses, self._kept.answers, strict=True)
-            asked = {use: answer for use, answer in before if use and concerns(use)}
+            stale, nodes = self._change_kept(self._kept, changed, same=same)
+            asked: dict[Use, bytes] = {}
         else:
             asked = {}
             for use in graph.uses_that(concerns, changed) if graph.followed else filter(concerns, graph.uses()):
                 known = self.answers.get(use)
                 asked[use] = project.answer(use) if known is None else known
-        stale = project.change(self.paths, changed, asked, same=same)
-        files = [("file", name) for name in changed]
-        nodes = graph.invalid(stale, files) if self._kept is None else self._kept.invalid(stale, files)
+            stale = project.change(self.paths, changed, asked, same=same)
+            nodes = graph.invalid(stale, [("file", name) for name in changed])
         world.forget(nodes)
         if graph.followed:
             # An answer is known as long as something rests on it: otherwise nobody looks when it changes.
@@ -329,11 +331,25 @@ class Linter:
                 self.answers.pop(use, None)
         for name in [node[1] for node in nodes if node[0] == "file"] + list(changed):
             self.judged.pop(str(name), None)
+            self._judged_before.pop(str(name), None)
             self.results.pop(str(name), None)
         for name in gone:
             self.files.pop(name, None)
         for name in changed:
             self._digests.pop(name, None)
+        self._behind += len(changed)
+
+    def _change_kept(self, kept: Kept, changed: set[str], *, same: bool) -> tuple[set[Use], set[Node]]:
+        """The questions, of those that answers of earlier runs rest on, that have another answer now; those answers."""
+        project = self.world.project
+        asked = kept.asked(changed, same=same)
+        stale = project.change(self.paths, changed, {use: known[0] for use, known in asked.items()}, same=same)
+        of_stars = kept.asked_of_stars(project.stars.rebound)
+        stale.update(use for use, known in of_stars.items() if project.answer(use) != known[0])
+        asked.update(of_stars)
+        invalid = kept.invalid((number for use in stale for number in asked[use][1]), changed)
+        self._outdated = stale, invalid
+        return stale, set(invalid.values())
 
     # --- results ------------------------------------------------------------------------------------------------------
 
@@ -361,7 +377,7 @@ class Linter:
 
     def judge(self, name: str, source: SourceFile, shown: str) -> Judged:
         self._load_deep()
-        judged = self.judged.get(name)
+        judged = self._known_judged(name)
         low = self._wants_low(name, source)
         if judged is None or (low and not judged.low):
             from nograd_lint.judge import judge
@@ -371,6 +387,11 @@ class Linter:
             self.judged[name] = judged
             self._fresh += 1
         return judged
+
+    def _known_judged(self, name: str) -> Judged | None:
+        if name not in self.judged and name in self._judged_before:
+            self.judged[name] = msgspec.msgpack.decode(self._judged_before[name], type=Judged)
+        return self.judged.get(name)
 
     def _wants_low(self, name: str, source: SourceFile | None = None) -> bool:
         """Whether diagnostics of low confidence are asked for: to be reported, or by a comment that suppresses some."""
@@ -431,8 +452,12 @@ class Linter:
 
     def unjudged(self, names: Iterable[str]) -> list[str]:
         self._load_deep()
-        judged = self.judged
-        return [name for name in names if name not in judged or not (judged[name].low or not self._wants_low(name))]
+
+        def known(name: str) -> bool:
+            judged = self._known_judged(name)
+            return judged is not None and (judged.low or not self._wants_low(name))
+
+        return [name for name in names if not known(name)]
 
     def hold(self, paths: Mapping[str, Path], contents: Mapping[str, bytes], knowledge: Knowledge) -> None:
         """Be a project of which nothing is on disk here."""
@@ -464,7 +489,7 @@ class Linter:
         self._digests.update(share.digests)
         self.world.project.lowered += share.lowered
         self.world.project.stars.bindings.update(share.bindings)
-        graph, answers = decode(share.graph).graph()
+        graph, answers = decode(share.graph).graph((), ())
         self.answers.update(answers)
         self.world.graph.merge(graph)
         if self.cache is not None:
@@ -477,8 +502,11 @@ class Linter:
         """Keep what is known for the next run."""
         if self.cache is None or not self._changed:
             return
-        if self._version and 0 < self._fresh < len(self.files) // _FEW:
-            return  # what is kept still holds for what it is about; to judge a few files again is soon done
+        if self._version and 0 < self._fresh + self._behind < len(self.files) // _FEW:
+            # What is kept still holds for what it is about; to judge a few files again is soon done.
+            if not self.overlay:
+                self.cache.save(self.family, {})
+            return
         if self.overlay:  # nothing that is kept may rest on contents that are not on disk
             if self.engine.told or self._saved:
                 self.cache.drop()
@@ -487,7 +515,7 @@ class Linter:
         from time import time_ns
 
         states = {}
-        if self._world is not None:
+        if self._world is not None and (self._fresh or self._behind or not self._version):
             states.update(self._deep_states())
         now = time_ns()
         files = {}
@@ -500,7 +528,7 @@ class Linter:
         self.cache.save(self.family, states)
         self._changed = False
         self._saved = True
-        self._fresh = 0
+        self._fresh = self._behind = 0
 
     def _deep_states(self) -> dict[str, bytes]:
         from nograd_lint.project.graph import encode
@@ -508,11 +536,18 @@ class Linter:
         world = self.world
         project = world.project
         answers = self.answers = self._all_answers()
-        judged = {name: j for name, j in self.judged.items() if not any(p.internal for p in j.problems)}
+        judged = dict(self._judged_before)
+        judged.update(
+            (name, msgspec.Raw(msgspec.msgpack.encode(one)))
+            for name, one in self.judged.items()
+            if not any(problem.internal for problem in one.problems)
+        )
+        stars = project.stars
+        bindings = {**stars.kept, **{n: msgspec.Raw(msgspec.msgpack.encode(b)) for n, b in stars.bindings.items()}}
         switching = tuple(project.switching) if project.switching is not None else None
         version = self._version = os.urandom(8)
-        deep = _Deep(version, judged, encode(world.graph, answers), switching)
-        names = _Names(version, project.index, project.stars.bindings)
+        deep = _Deep(version, judged, msgspec.Raw(encode(world.graph, answers)), switching)
+        names = _Names(version, project.index, bindings)
         return {"deep": msgspec.msgpack.encode(deep), "names": msgspec.msgpack.encode(names)}
 
     def _all_answers(self, graph: Graph | None = None) -> dict[Use, bytes]:

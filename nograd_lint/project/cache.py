@@ -93,8 +93,8 @@ class Cache:
         return self._read("SELECT value FROM state WHERE family = ? AND key = ?", family, key)
 
     def save(self, family: str, states: Mapping[str, bytes]) -> None:
-        """Keep the states of a family, and the parts made since; only the last few families stay."""
-        connection = self._open(write=True)
+        """Keep states of a family, and the parts made since; only the last few families stay."""
+        connection = self._open(write=True) if states or self._new else None
         if connection is None:
             return
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -12,6 +13,8 @@ from nograd_lint.project.index import ABOUT_NAMES, ABOUT_PATHS, Use
 
 Node: TypeAlias = tuple[Hashable, ...]
 Part: TypeAlias = tuple[set[Use], set[Node]]
+_Question: TypeAlias = tuple[Use, bytes, list[int]]  # with its answer, and the numbers of the nodes that rest on it
+Asked: TypeAlias = dict[Use, tuple[bytes, list[int]]]
 
 
 class Graph:
@@ -149,55 +152,129 @@ def _source(use: Use) -> tuple[str, str]:
     return "star" if kind == "star" else "file", use[1]
 
 
+class _Sheet(msgspec.Struct, array_like=True):
+    """What is kept about one file: the questions about it, each with the answer and the nodes that rest on it, and
+    its nodes, each with those that rest on it. Nodes of all files are numbered in one row.
+    """
+
+    uses: list[_Question]
+    nodes: list[tuple[tuple[Any, ...], list[int]]]
+
+
+_SHEET = msgspec.msgpack.Decoder(_Sheet)
+_QUESTIONS = msgspec.msgpack.Decoder(list[_Question])
+
+
 class Kept(msgspec.Struct, array_like=True):
-    """A graph as it is kept, with numbers for questions and nodes: to make sets of all of it takes long."""
+    """A graph as it is kept, from what is rested on to what rests on it: to read all of it takes long, and a change
+    of a few files concerns little of it.
+    """
 
-    uses: list[Use]
-    answers: list[bytes]
-    nodes: list[tuple[Any, ...]]
-    by_node: list[tuple[list[int], list[int]]]
+    paths: list[str]  # files that have nodes, in the order of the numbers
+    starts: list[int]  # number of the first node of each
+    sheets: dict[str, msgspec.Raw]
+    stars: dict[str, msgspec.Raw]  # questions about star imports, by name
+    others: dict[str, msgspec.Raw]  # further questions, by kind
 
-    def invalid(self, stale: set[Use], also: Iterable[Node]) -> set[Node]:
-        """See :meth:`Graph.invalid`; what is found is gone from then on."""
-        old = {i for i, use in enumerate(self.uses) if use in stale}
-        wanted = set(also)
-        parents: dict[int, list[int]] = {}
-        found: dict[int, None] = {}
-        for number, (used, rest) in enumerate(self.by_node):
-            for other in rest:
-                parents.setdefault(other, []).append(number)
-            if not old.isdisjoint(used) or tuple(self.nodes[number]) in wanted:
-                found[number] = None
-        queue = list(found)
+    def asked(self, changed: Iterable[str], *, same: bool) -> Asked:
+        """The questions that may have another answer when some files change, star imports left out."""
+        kinds = ABOUT_NAMES if same else self.others.keys()
+        found = [self._sheet(path).uses for path in changed]
+        found += [_QUESTIONS.decode(self.others[kind]) for kind in kinds if kind in self.others]
+        return {use: (answer, users) for uses in found for use, answer, users in uses}
+
+    def asked_of_stars(self, names: Iterable[str] | None) -> Asked:
+        """The questions about star imports of some names (None: of all)."""
+        found = [self.stars[name] for name in (self.stars if names is None else names) if name in self.stars]
+        return {use: (answer, users) for data in found for use, answer, users in _QUESTIONS.decode(data)}
+
+    def _sheet(self, path: str) -> _Sheet:
+        return _SHEET.decode(self.sheets[path]) if path in self.sheets else _Sheet([], [])
+
+    def invalid(self, found: Iterable[int], changed: Iterable[str]) -> dict[int, Node]:
+        """The nodes that rest, directly or not, on some, by number; and all that is told about some files."""
+        sheets: dict[str, _Sheet] = {}
+        nodes: dict[int, Node] = {}
+        queue = list(dict.fromkeys(found))
+        for path in changed:
+            sheets[path] = self._sheet(path)
+            start = self.starts[bisect_right(self.paths, path) - 1] if sheets[path].nodes else 0
+            queue += [start + i for i, (node, _) in enumerate(sheets[path].nodes) if node == ("file", path)]
         for number in queue:
-            for parent in parents.get(number, ()):
-                if parent not in found:
-                    found[parent] = None
-                    queue.append(parent)
-        self.uses = [() if i in old else use for i, use in enumerate(self.uses)]
-        nodes = {tuple(self.nodes[number]) for number in found}
-        for number in found:
-            self.by_node[number] = ([], [])
-            self.nodes[number] = ()
+            if number in nodes:
+                continue
+            at = bisect_right(self.starts, number) - 1
+            path = self.paths[at]
+            if path not in sheets:
+                sheets[path] = self._sheet(path)
+            node, parents = sheets[path].nodes[number - self.starts[at]]
+            nodes[number] = node
+            queue += parents
         return nodes
 
-    def graph(self) -> tuple[Graph, dict[Use, bytes]]:
-        """The graph, and the answers to the questions in it."""
-        nodes = [tuple(node) for node in self.nodes]
-        parts: dict[Node, Part] = {}
-        for node, (used, rest) in zip(nodes, self.by_node, strict=True):
-            if node:
-                parts[node] = {self.uses[i] for i in used}, {nodes[i] for i in rest if nodes[i]}
-        return Graph(parts), {use: answer for use, answer in zip(self.uses, self.answers, strict=True) if use}
+    def graph(self, stale: Container[Use], gone: Container[int]) -> tuple[Graph, dict[Use, bytes]]:
+        """The graph, and the answers to the questions in it, without some of them."""
+        nodes: list[tuple[Any, ...]] = []
+        parents: list[list[int]] = []
+        questions = [_QUESTIONS.decode(data) for group in (self.stars, self.others) for data in group.values()]
+        sheets = {path: _SHEET.decode(data) for path, data in self.sheets.items()}
+        for path in self.paths:
+            for node, above in sheets[path].nodes:
+                nodes.append(node)
+                parents.append(above)
+        parts: dict[Node, Part] = {node: (set(), set()) for i, node in enumerate(nodes) if i not in gone}
+        for i, node in enumerate(nodes):
+            if i not in gone:
+                for other in parents[i]:
+                    if other not in gone:
+                        parts[nodes[other]][1].add(node)
+        answers: dict[Use, bytes] = {}
+        for uses in (*questions, *(sheet.uses for sheet in sheets.values())):
+            for use, answer, users in uses:
+                if use not in stale:
+                    answers[use] = answer
+                    for user in users:
+                        if user not in gone:
+                            parts[nodes[user]][0].add(use)
+        return Graph(parts), answers
 
 
 def encode(graph: Graph, answers: Mapping[Use, bytes]) -> bytes:
     """A graph, and the answers to the questions in it, as bytes."""
-    uses = {use: i for i, use in enumerate(answers)}
-    nodes = {node: i for i, node in enumerate(graph.parts)}
-    by_node = [([uses[u] for u in used], [nodes[n] for n in rest if n in nodes]) for used, rest in graph.parts.values()]
-    return msgspec.msgpack.encode(Kept(list(uses), list(answers.values()), list(nodes), by_node))
+    ordered = sorted(graph.parts, key=lambda node: str(node[1]))
+    numbers = {node: i for i, node in enumerate(ordered)}
+    parents: list[list[int]] = [[] for _ in ordered]
+    users: dict[Use, list[int]] = {use: [] for use in answers}
+    for i, node in enumerate(ordered):
+        uses, rest = graph.parts[node]
+        for use in uses:
+            users[use].append(i)
+        for other in rest:
+            number = numbers.get(other)
+            if number is not None:
+                parents[number].append(i)
+    sheets: defaultdict[str, _Sheet] = defaultdict(lambda: _Sheet([], []))
+    paths: list[str] = []
+    starts: list[int] = []
+    for i, node in enumerate(ordered):
+        path = str(node[1])
+        if not paths or paths[-1] != path:
+            paths.append(path)
+            starts.append(i)
+        sheets[path].nodes.append((node, parents[i]))
+    stars: defaultdict[str, list[_Question]] = defaultdict(list)
+    others: defaultdict[str, list[_Question]] = defaultdict(list)
+    for use, answer in answers.items():
+        group, path = _source(use)
+        question = (use, answer, users[use])
+        if group == "file":
+            sheets[path].uses.append(question)
+        elif group == "star":
+            stars[use[2]].append(question)
+        else:
+            others[group].append(question)
+    return msgspec.msgpack.encode((paths, starts, sheets, stars, others))
 
 
-def decode(data: bytes) -> Kept:
+def decode(data: bytes | msgspec.Raw) -> Kept:
     return msgspec.msgpack.decode(data, type=Kept)

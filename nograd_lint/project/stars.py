@@ -14,6 +14,9 @@ class Bindings(msgspec.Struct, frozen=True, array_like=True):
     stars: tuple[str, ...]
 
 
+_BINDINGS = msgspec.msgpack.Decoder(Bindings)
+
+
 class Stars:
     """The files that are reached by star imports, and the names that they offer.
 
@@ -33,6 +36,8 @@ class Stars:
         self._module = module
         self._inside = inside
         self.bindings: dict[str, Bindings] = {}
+        self.kept: dict[str, msgspec.Raw] = {}  # more of them, from an earlier run
+        self.rebound: set[str] | None = None  # names that may be offered elsewhere since the last change; None: any
         self._reached: dict[str, tuple[str, ...]] = {}
         self._offers: dict[str, tuple[frozenset[str], bool]] = {}
 
@@ -58,13 +63,29 @@ class Stars:
 
     def forget(self, files: Iterable[str], *, same: bool) -> None:
         """Some files hold something else; unless ``same``, others are new, or gone."""
-        before = {path: self.bindings.pop(path, None) for path in files}
-        if not same or any(known is not None and known != self._of(path) for path, known in before.items()):
+        before = {path: self._known(path) for path in files}
+        for path in before:
+            self.bindings.pop(path, None)
+            self.kept.pop(path, None)
+        names: set[str] | None = set() if same else None
+        for path, known in before.items():
+            if known is None or names is None:
+                continue
+            new = self._of(path)
+            names = names | (known.names ^ new.names) if known.stars == new.stars else None
+        if names is None or names:
             self._reached.clear()
             self._offers.clear()
+        self.rebound = names
+
+    def _known(self, path: str) -> Bindings | None:
+        found = self.bindings.get(path)
+        if found is None and path in self.kept:
+            found = self.bindings[path] = _BINDINGS.decode(self.kept[path])
+        return found
 
     def _of(self, path: str) -> Bindings:
-        found = self.bindings.get(path)
+        found = self._known(path)
         if found is None:
             found = self.bindings[path] = self._read(path)
         return found
