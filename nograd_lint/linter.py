@@ -192,8 +192,11 @@ class Linter:
 
     @cached_property
     def knowledge(self) -> Knowledge:
-        from nograd_lint.knowledge import KnowledgeError, load
+        from nograd_lint.knowledge import KnowledgeError, files, load
 
+        packed = self._load("knowledge")
+        if packed is not None:
+            files.unpack(packed)
         try:
             return load(tuple(map(Path, self.settings.knowledge)), declared=_declared(self.settings))
         except KnowledgeError as error:
@@ -531,6 +534,7 @@ class Linter:
         self._fresh = self._behind = 0
 
     def _deep_states(self) -> dict[str, bytes]:
+        from nograd_lint.knowledge import files
         from nograd_lint.project.graph import encode
 
         world = self.world
@@ -548,7 +552,8 @@ class Linter:
         version = self._version = os.urandom(8)
         deep = _Deep(version, judged, msgspec.Raw(encode(world.graph, answers)), switching)
         names = _Names(version, project.index, bindings)
-        return {"deep": msgspec.msgpack.encode(deep), "names": msgspec.msgpack.encode(names)}
+        encode_state = msgspec.msgpack.encode
+        return {"deep": encode_state(deep), "names": encode_state(names), "knowledge": files.pack()}
 
     def _all_answers(self, graph: Graph | None = None) -> dict[Use, bytes]:
         self._absorb()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -100,7 +101,10 @@ def app(ctx: click.Context) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code: 0 clean, 1 diagnostics, 2 error."""
-    sys.exit(run(args))
+    gc.disable()  # most commands are over before cycles matter; those that live on turn it on again
+    code = run(args)
+    gc.freeze()  # the end of the process takes it all: no cycles need to be looked for
+    sys.exit(code)
 
 
 def run(args: list[str] | None = None) -> int:

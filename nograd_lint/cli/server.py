@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib.util import find_spec
 
 import click
@@ -21,5 +22,7 @@ def server(stdio: bool, tcp: bool, host: str, port: int) -> int:
     if find_spec("pygls") is None:
         raise Failure("the server needs pygls: install it with  pip install 'nograd-lint[lsp]'")
     from nograd_lint.lsp import serve
+
+    gc.enable()
 
     return serve(host=host, port=port) if tcp else serve()

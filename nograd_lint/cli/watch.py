@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ State = dict[Path, tuple[int, int]]
 
 def watch(session: Session, lint: Callable[[], int]) -> int:
     """Lint until interrupted; the exit code is that of the last time."""
+    gc.enable()
     code = 0
     files: list[Path] = []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
@@ -80,6 +81,7 @@ def confirm(ctx: click.Context, /, targets: tuple[str, ...], **options: Any) -> 
     from nograd_lint.cli.session import Session
     from nograd_lint.confirm.session import Options
 
+    gc.enable()
     paths, codes, lines = _targets(targets)
     session = Session(paths, options)
     chosen = Options(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import hashlib
@@ -26,9 +27,30 @@ class File(msgspec.Struct, frozen=True):
     digest: bytes
 
 
+class _Packed(msgspec.Struct, array_like=True):
+    frameworks: dict[str, tuple[str, ...]]
+    files: dict[str, File]
+
+
+_UNPACKED: list[_Packed] = []
+
+
+def pack() -> bytes:
+    """What comes with nograd-lint, in a form that is read faster."""
+    return msgspec.msgpack.encode(_Packed(frameworks(), {stem: builtin(stem) for stem in frameworks()}))
+
+
+def unpack(data: bytes) -> None:
+    """Take what :func:`pack` gave instead of the files; what is something else is left alone."""
+    with contextlib.suppress(msgspec.DecodeError):
+        _UNPACKED[:] = [msgspec.msgpack.decode(data, type=_Packed)]
+
+
 @functools.cache
 def frameworks() -> dict[str, tuple[str, ...]]:
     """The frameworks that come with nograd-lint: stem of the file, and the import roots that stand for it."""
+    if _UNPACKED:
+        return _UNPACKED[0].frameworks
     found = {}
     for path in sorted(_HERE.glob("*.toml")):
         # The keys of the top level end where the first table starts; the tables are parsed only where they are needed.
@@ -40,6 +62,8 @@ def frameworks() -> dict[str, tuple[str, ...]]:
 @functools.cache
 def builtin(stem: str) -> File:
     """The file that comes with nograd-lint."""
+    if _UNPACKED:
+        return _UNPACKED[0].files[stem]
     return read(_HERE / f"{stem}.toml")
 
 
