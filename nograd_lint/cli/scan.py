@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,7 @@ def scan(
     from nograd_lint.scan.repositories import SourceError
     from nograd_lint.scan.run import scan as run
 
+    gc.enable()
     options = _checked(options)
     try:
         repositories = _repositories(source, depth, columns)
