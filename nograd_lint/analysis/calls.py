@@ -49,6 +49,8 @@ _PLAIN_METHODS = frozenset(
     "size dim numel ndimension stride element_size get_device is_contiguous type nelement storage_offset data_ptr "
     "register_hook retain_grad requires_grad_ zero_".split()
 )
+# Methods of tensors that take only the type or the shape of their argument.
+_LIKE = frozenset(("type_as", "view_as", "reshape_as", "expand_as", "resize_as_", "new_tensor"))
 _TUPLE_METHODS = frozenset(("max", "min", "topk", "sort", "median", "mode", "kthvalue"))
 # Methods that give the module back.
 CHAINING = frozenset(
@@ -606,6 +608,8 @@ class Calls:
             if m in ("numpy", "tolist", "item", "cpu"):
                 self.sink(receiver.data, "moved" if m == "cpu" else "exported", node.o)
             return receiver
+        if m in _LIKE and receiver.kind in ("", "tensor") and receiver.cls is None and not receiver.model:
+            return tensor(receiver.graph if m != "new_tensor" else NOTHING)
         if m == "enter_context" and args:
             mode = self.entered(args[0])
             if mode is not None:
@@ -1397,7 +1401,7 @@ def bind(params: Any, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ..
 def _abstract(value: Val, own: set[int], root: ir.Def, facts: Facts) -> Val:
     """A returned value as callers see it."""
     for i, param in enumerate(root.params):
-        if value.name == param.name and value.graph == {-1 - i} and not value.kind and i > 0:
+        if value.name == param.name and value.graph == {-1 - i} and not value.kind and (i > 0 or facts.cls is None):
             return Val("param_value", data=i, graph=frozenset((-1 - i,)))
     graph = frozenset(t for t in value.graph if t < 0)
     if any(t in own for t in value.graph):

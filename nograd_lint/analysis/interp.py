@@ -161,10 +161,12 @@ class Interp(Calls):
             self.state.mode, self.state.guard = self.state.mode.under(rebound), root.o
         if facts.cls is not None:
             facts.hook = self.world.hook(facts.cls, root.name)
-        static = any(ir.dotted(d) == "staticmethod" for d in root.decorators)
+        binding = {ir.dotted(d) for d in root.decorators}
         for i, param in enumerate(root.params):
             value = self._parameter(param, -1 - i)
-            if i == 0 and facts.cls is not None and not static:
+            if i == 0 and facts.cls is not None and "classmethod" in binding:
+                value = Val(symbol=facts.cls, name=param.name)
+            elif i == 0 and facts.cls is not None and "staticmethod" not in binding:
                 sure = 3 if facts.is_module_class else 0
                 value = Val("self", cls=facts.cls, model=sure, name=param.name)
             self.state.env[param.name] = value
@@ -244,14 +246,18 @@ class Interp(Calls):
             self.sink(frozenset(t for t in value.graph if t == stmt.value.o), "discarded", stmt.o)
 
     def _still(self, stmt: ir.Assign, value: Val) -> Val:
-        """``model = model.fuse()``: a model stays a model, whatever the method is."""
+        """``model = model.fuse()`` stays a model, whatever the method is; ``model = wrap(model)`` stays frozen."""
         call = stmt.value
         if value.kind or value.model or value.symbol is not None or any(t >= 0 for t in value.graph):
             return value
-        if isinstance(call, ir.Call) and isinstance(call.func, ir.Attr) and len(stmt.targets) == 1:
+        if isinstance(call, ir.Call) and len(stmt.targets) == 1:
             name = ir.dotted(stmt.targets[0])
             old = self.state.env.get(name) if name is not None else None
-            if old is not None and old.model >= 2 and ir.dotted(call.func.value) == name:
+            if old is None or old.model < 2:
+                return value
+            if isinstance(call.func, ir.Attr) and ir.dotted(call.func.value) == name:
+                return old
+            if old.frozen and any(ir.dotted(arg) == name for arg in call.args):
                 return old
         return value
 

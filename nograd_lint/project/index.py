@@ -498,6 +498,7 @@ class Project:
         read: gives the analysed UTF-8 text of a file, None where it can't be had.
         canonical: maps a dotted external name to its canonical spelling.
         store: keeps outlines and units between runs.
+        package: the name of the package that the root itself is, empty where it is none.
     """
 
     def __init__(
@@ -506,8 +507,10 @@ class Project:
         read: Callable[[str], bytes | None],
         canonical: Callable[[str], str] = lambda dotted: dotted,
         store: Store | None = None,
+        package: str = "",
     ) -> None:
         self._paths = frozenset(files)
+        self.package = package
         self.store = store
         self.uses: set[Use] = set()
         self.index: NameIndex | None = None
@@ -580,8 +583,10 @@ class Project:
                 if found is not None:
                     return found
             if not directory:
-                return None
+                break
             directory = dirname(directory)
+        own, _, inner = dotted.partition(".")  # a package imports itself by its name
+        return self._module_at(inner.replace(".", "/")) if self.package and own == self.package else None
 
     def _module_at(self, path: str) -> str | None:
         for candidate in (f"{path}.py", f"{path}/__init__.py" if path else "__init__.py"):

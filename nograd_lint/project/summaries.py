@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -343,6 +343,8 @@ class World:
         if symbol.kind == "external":
             return symbol.name
         module = symbol.path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+        if self.project.package:
+            module = f"{self.project.package}.{module}".removesuffix(".__init__")
         return f"{module}.{symbol.name}"
 
     def promised(self, cls: Symbol, method: str) -> str | None:
@@ -604,6 +606,8 @@ class World:
                     receiver = site.args[0] if site.args else UNKNOWN
                     if receiver.cls is None and not (path == symbol.path and unit == symbol.name):
                         found.append((path, unit, site))
+        if not found and is_method:
+            found += self._calls_of_kin(symbol, places)
         if not found and is_method and not places.distinct and not name.startswith("_"):
             namesakes = list(self._calls_by_name(name))
             guarded = [entry for entry in namesakes if all(mode.off for mode, _ in entry[2].modes)]
@@ -641,6 +645,25 @@ class World:
             units += [(path, unit) for unit in inside[:room]]
             cut += len(inside) > room
         return _Places(tuple(units), targets, distinct, cut)
+
+    def _calls_of_kin(self, symbol: Symbol, places: _Places) -> Iterator[tuple[str, str, CallSite]]:
+        """Calls of the same method of another class with the same base: what is called there may be either of them."""
+        name = symbol.name.rpartition(".")[2]
+        shared = {t for t in places.targets - {symbol} if self._defines(t)}
+        for path, unit in places.units if shared else ():
+            facts = self.facts(path, unit, 1)
+            if facts is None or unit.rpartition(".")[2] == name:  # it calls what it overrides
+                continue
+            for site in facts.calls.values():
+                if site.target is not None and site.target.name.endswith(f".{name}"):
+                    cls = Symbol("class", site.target.path, site.target.name.rpartition(".")[0])
+                    bases = {Symbol("function", a.path, f"{a.name}.{name}") for a in self.project.ancestors(cls)}
+                    if not shared.isdisjoint(bases):
+                        yield path, unit, site
+
+    def _defines(self, symbol: Symbol) -> bool:
+        file = self.project.file(symbol.path)
+        return file is not None and symbol.name in file.units
 
     def called_under_guard(self, symbol: Symbol, depth: int = CALLER_DEPTH) -> bool:
         """Whether a method in sight, under a guard of its own, surely calls a method of its class, itself or by others.

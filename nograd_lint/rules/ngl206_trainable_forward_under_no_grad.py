@@ -181,6 +181,9 @@ _ON_PURPOSE = re.compile(
     r"ema|momentum|target|teacher|slow|frozen|fixed|ref|reference|key|old|prior|copy|shadow", re.IGNORECASE
 )
 _BETWEEN = re.compile(r"Position|Attention|Residual|Pooling|Layer|Block|Attn")  # layers that stand behind others
+_INDICES = re.compile(
+    r"(?:^|_)(?:ids?|idx|ind(?:ex(?:es)?|ices)|pos(?:itions?)?|(?:time)?steps?|len(?:gth)?s?|masks?)$"
+)
 _CUT = frozenset(("detach", "compare", "argmax", "print", "metric", "item"))
 
 
@@ -266,13 +269,19 @@ def _blocked(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
         return
     value = returns[0].value
     computed = unit.facts.values.get(value.o) if value is not None else None
-    if value is None or computed is None or not any(token < -1 for token in computed.graph):
+    if value is None or computed is None or not any(_carries_gradient(unit, token) for token in computed.graph):
         return
     if surely_off(unit, value.o) and not any(conditions(unit, value.o)):
         guard = _guard(unit)
         node = guard.expr.o if guard is not None else value.o
         message = f"`{cls.name}` gives its input back without its graph: the layers before it learn nothing"
         yield _finding(unit, node, message, (), unguarded=True)
+
+
+def _carries_gradient(unit: UnitContext, token: int) -> bool:
+    """The token stands for a parameter of ``forward`` that other layers may have computed: not for indices."""
+    params = unit.root.params if unit.root is not None else ()
+    return 1 <= -1 - token < len(params) and _INDICES.search(params[-1 - token].name) is None
 
 
 def _parts(unit: UnitContext, cls: Symbol) -> Iterator[Finding]:
