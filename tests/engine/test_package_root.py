@@ -1,4 +1,4 @@
-"""A package that is linted where it was installed, without the files that mark a project, imports itself by its name."""
+"""A package linted where it was installed, without the files that mark a project, imports itself by its name."""
 
 from __future__ import annotations
 
