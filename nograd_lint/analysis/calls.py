@@ -436,8 +436,6 @@ class Calls:
         items = None
         if returns.items is not None:
             items = tuple(self._returned_item(item, own, bound, node) for item in returns.items)
-        if returns.kind == "param_value":
-            return bound.get(returns.data, UNKNOWN)
         detaches = dict(summary.detaches)
         self.revealed |= {bound[i].origin for i in detaches if i in bound and bound[i].origin >= 0}
         for i, value in bound.items():
@@ -451,6 +449,8 @@ class Calls:
                     self.sink(value.graph, kind, node.o)
         if not graph:
             self.sink(own, "inside", node.o)
+        if returns.kind == "param_value":
+            return bound.get(returns.data, UNKNOWN)
         origin = -1
         unseen = returns.origin >= 0 or any(item.origin >= 0 for item in returns.items or ())
         if receiver is not None and receiver.model >= 2 and not level and not summary.guarded_forward:
