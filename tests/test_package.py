@@ -28,11 +28,10 @@ class Forbidden(MetaPathFinder):
             sys.exit("torch was imported")
 
 sys.meta_path.insert(0, Forbidden())
-from nograd_lint.cli import main
+from nograd_lint.cli import run
 watched, sys.argv[1:] = sys.argv[1].split(","), sys.argv[2:]
-code = 0
 try:
-    code = main()
+    code = run()
 except SystemExit as stop:
     code = stop.code
 print(*sorted(set(watched) & set(sys.modules)), file=sys.stderr)
@@ -65,7 +64,7 @@ def test_linting_never_imports_torch(arguments: tuple[str, ...]) -> None:
 
 
 def test_the_hook_notices_torch() -> None:
-    done = start("-c", WATCHED.replace("from nograd_lint.cli import main", "import torch"), "torch", "--version")
+    done = start("-c", WATCHED.replace("from nograd_lint.cli import run", "import torch"), "torch", "--version")
     assert done.stderr.strip() == "torch was imported"
 
 

@@ -68,13 +68,17 @@ def _look(world: World, facts: Facts, low: bool) -> tuple[list[Tracked], dict[in
     candidates = []
     silent: dict[int, Why] = {}
     for forward in sorted(facts.forwards.values(), key=lambda f: f.node):
-        found = Why.AT_CALLEE if _reported_at_callee(world, facts, forward, low) else weigh(world, facts, forward)
+        found = weigh(world, facts, forward)
         if isinstance(found, Why):
             silent[forward.node] = found
+        elif not low and found.confidence is Confidence.LOW:
+            continue  # before anybody looks at callees and for callers, which costs most
+        elif _reported_at_callee(world, facts, forward, low):
+            silent[forward.node] = Why.AT_CALLEE
         else:
             candidates.append(found)
-    if not candidates or not (low or any(c.confidence is not Confidence.LOW for c in candidates)):
-        return [], silent  # before anybody looks for callers, which costs most
+    if not candidates:
+        return [], silent
     symbol = Symbol("function", facts.path, facts.unit)
     if not low and world.called_under_guard(symbol):
         return [], silent  # as callers would say

@@ -255,8 +255,9 @@ class _Case:
             yield bool(_SETTING_UP & set(unit)) and not facts.unit.endswith("__init__")
             # A module that runs its parts: whether that is evaluation, only its callers know.
             yield facts.is_module_class and forward.name != "self" and not self._leaves_torch
-            yield facts.cls is not None and self._in_forward
         yield _differentiates_itself(self.world, facts)
+        if not self.strong:
+            yield facts.cls is not None and self._in_forward  # last: who calls it costs most to find
 
     @property
     def _answers(self) -> bool:
@@ -287,15 +288,14 @@ class _Case:
     @property
     def _leaves_torch(self) -> bool:
         """All that becomes of the output is detached, and taken elsewhere, and not in the module's own forward."""
-        if not self.unused or "detach" not in self.sinks or self._in_forward:
+        if not self.unused or "detach" not in self.sinks:
             return False
-        return bool({"moved", "exported"} & set(self.sinks)) or self.by_name == 2
+        return (bool({"moved", "exported"} & set(self.sinks)) or self.by_name == 2) and not self._in_forward
 
     @cached_property
     def _in_forward(self) -> bool:
         """A part of a ``forward``: whoever runs that knows in which grad mode."""
-        sites, _ = self.world.callers(Symbol("function", self.facts.path, self.facts.unit))
-        return any(unit.rpartition(".")[2] == "forward" for _, unit, _ in sites)
+        return self.world.called_in(Symbol("function", self.facts.path, self.facts.unit), "forward")
 
     @cached_property
     def _mentions_torch(self) -> bool:

@@ -617,6 +617,13 @@ class World:
             found += self._calls_by_name(alias)
         return tuple(found), complete
 
+    def called_in(self, symbol: Symbol, name: str) -> bool:
+        """Whether a function of some name (``forward``) calls a function, by what :meth:`callers` goes by."""
+        places = self._places(symbol)
+        if places is None or not any(unit.rpartition(".")[2] == name for _, unit in places.units):
+            return False  # who else calls it costs far more to find
+        return any(unit.rpartition(".")[2] == name for _, unit, _ in self.callers(symbol)[0])
+
     def _places(self, symbol: Symbol) -> _Places | None:
         """Where something of a function's name is called or handed on; None where its callers can't be looked for."""
         head, _, name = symbol.name.partition("#")[0].rpartition(".")
