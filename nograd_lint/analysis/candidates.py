@@ -26,6 +26,7 @@ _WEAK = re.compile(
     rb"\.cpu\(\)|metric|"
     rb"accuracy|\.data\b|\bfloat\(|\bprint\(|\b\w*(?:model|net|network|module|encoder|policy|self)\("
 )
+_DEF = re.compile(rb"\bdef[ \t\\\r\n\f]+(\w+)")
 
 
 def _strong(data: bytes) -> Iterator[int]:
@@ -42,10 +43,19 @@ def _strong(data: bytes) -> Iterator[int]:
             yield match.start()
 
 
+def _evaluates(data: bytes) -> bool:
+    """Whether a function is defined that counts as evaluation by its name."""
+    names = {name.decode("utf-8", "replace") for name in _DEF.findall(data)}
+    return any(name == "__call__" or evaluation_by_name(name) for name in names)
+
+
 def candidates(file: File) -> list[str]:
     """Names of the units to judge, in the order of the file; the module body last."""
     data = file.data
-    chosen = {file.unit_at(offset) for offset in _strong(data)}
+    strong = list(_strong(data))
+    if not strong and _DETACHING.search(data) is None and not _evaluates(data):
+        return []  # most files of a library: they need no outline
+    chosen = {file.unit_at(offset) for offset in strong}
     units = sorted((d.start, d.end, name) for name, d in file.units.items())
     for start, end, name in units:
         if name in chosen:

@@ -136,7 +136,7 @@ class File:
     @property
     def switches(self) -> bool:
         """Whether the module level turns gradients off."""
-        return SWITCH_OFF.search(self._data) is not None
+        return b"set_grad_enabled" in self._data and SWITCH_OFF.search(self._data) is not None
 
     @property
     def units(self) -> dict[str, Definition]:
