@@ -101,6 +101,8 @@ class Interp(Calls):
         self.known_forwards = forwards
         self.revealed: set[int] = set()
         self.has_origins = False
+        self.owners: set[str] = set()  # names of which an attribute was ever assigned
+        self.said: dict[tuple[str, int, int], tuple[frozenset[str], int]] = {}  # of a name in an extent: see `enrich`
         self.early: list[tuple[set[int], set[int]]] = []  # forwards of a branch that returns, and all up to there
         self.facts = Facts(path, unit, body)
         self.state = State({}, Mode.ENTRY, None, {})
@@ -272,7 +274,7 @@ class Interp(Calls):
         value = self.expr(stmt.value)
         self._switch_at_once(stmt.value, value)
         if value.graph and len(stmt.targets) == 1 and (name := ir.dotted(stmt.targets[0])) is not None:
-            if any(isinstance(n, (ir.Name, ir.Attr)) and ir.dotted(n) == name for n in walk(stmt.value)):
+            if _mentions(stmt.value, name):
                 self.keep(value.graph, stmt.targets[0], "accumulate", stmt.o)
         value = self._still(stmt, value)
         if stmt.annotation is not None and not value.model:
@@ -530,8 +532,9 @@ class Interp(Calls):
             if value.name != target.id:
                 self.state.phases.pop(target.id, None)
             self.state.env[target.id] = self._named(value, target.id)
-            for key in [k for k in self.state.env if k.startswith(target.id + ".")]:
-                del self.state.env[key]
+            if target.id in self.owners:
+                for key in [k for k in self.state.env if k.startswith(target.id + ".")]:
+                    del self.state.env[key]
         elif isinstance(target, ir.Attr):
             base = self.expr(target.value)
             self._assign_attribute(target, base, value, source)
@@ -544,9 +547,14 @@ class Interp(Calls):
             name = ir.dotted(target.value)
             if value.graph and name is not None:
                 old = self.state.env.get(name, UNKNOWN)
-                self.state.env[name] = old.with_graph(old.graph | value.graph)
+                self.put(name, old.with_graph(old.graph | value.graph))
             if value.graph:
                 self.keep(value.graph, target.value, "accumulate" if self._is_local(name) else "store", target.o)
+
+    def put(self, name: str, value: Val) -> None:
+        """What a dotted name holds from here on."""
+        self.state.env[name] = value
+        self.owners.add(name.partition(".")[0])
 
     def _is_local(self, name: str | None) -> bool:
         """Something that this function made: what is put into it is followed."""
@@ -562,7 +570,7 @@ class Interp(Calls):
         if target.attr == "data" or target.attr == "grad":
             return
         if name is not None:
-            self.state.env[name] = self._named(value, name)
+            self.put(name, self._named(value, name))
             if value.graph and base.kind != "func":
                 self.sink(value.graph, "attr", target.o)
 
@@ -642,11 +650,11 @@ class Interp(Calls):
     # --- expressions --------------------------------------------------------------------------------------------------
 
     def expr(self, node: ir.Expr) -> Val:
-        value: Val = _EXPRESSIONS[type(node)](self, node)
-        if self.has_origins and value.origin < 0 and value.kind in ("", "tensor") and not value.model:
-            origin = self._origin_of(node)
-            made = any(t >= 0 for t in value.graph)
-            if origin >= 0 and value.symbol is None and value.cls is None and not made:
+        kind = node.__class__
+        value: Val = _EXPRESSIONS[kind](self, node)
+        if self.has_origins and kind in _COMPUTED and value.origin < 0 and value.kind in ("", "tensor"):
+            origin = -1 if value.model or value.symbol is not None or value.cls is not None else self._origin_of(node)
+            if origin >= 0 and not _made(value.graph):
                 value = msgspec.structs.replace(value, origin=origin)
         self.facts.values[node.o] = value
         return value
@@ -697,16 +705,18 @@ class Interp(Calls):
             return value
         if value.cls is not None and value.cls.kind == "class" and not value.model:
             return value  # a class of the project that is no module
-        made = any(t >= 0 for t in value.graph)
+        made = bool(value.graph) and _made(value.graph)
         if name.startswith("self."):
             start, end = self.class_extent
         elif name.partition(".")[0] in self.state.env or self.unit == MODULE:
             start, end = self.extent
         else:
             start, end = 0, self.file.size
-        hints = self.file.hinted(name, start, end)
+        said = self.said.get((name, start, end))
+        if said is None:
+            said = self.said[name, start, end] = self.file.hinted(name, start, end), model_by_name(name)
+        hints, by_name = said
         level = value.model
-        by_name = model_by_name(name)
         if hints & _SURE_HINTS:
             level = 3 if "eval" in hints or by_name else 2
         elif made:
@@ -956,6 +966,26 @@ class Interp(Calls):
             cache[loop] = frozenset(_plain_assignments(self.facts.body, loop))
         found: frozenset[str] = cache[loop]
         return found
+
+
+_COMPUTED = frozenset((ir.Attr, ir.Sub, ir.Call, ir.Bin, ir.Unary))
+
+
+def _made(graph: frozenset[int]) -> bool:
+    """Whether some forward of the unit is in a graph, not only what the unit was given."""
+    return any(token >= 0 for token in graph)
+
+
+def _mentions(expr: ir.Expr, name: str) -> bool:
+    """Whether a dotted name stands in an expression."""
+    last = name.rpartition(".")[2]
+    for node in walk(expr):
+        if node.__class__ is ir.Attr:
+            if node.attr == last and ir.dotted(node) == name:
+                return True
+        elif node.__class__ is ir.Name and node.id == name:
+            return True
+    return False
 
 
 def _holder(name: str, phases: Mapping[str, str]) -> str | None:

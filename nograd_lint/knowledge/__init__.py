@@ -157,6 +157,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     sinks: Table[Sink]
     known: dict[str, str] = {}
     ancestry: dict[str, tuple[str, ...]] = {}
+    entries: dict[tuple[int, str], object] = {}
 
     # --- names and classes
 
@@ -210,6 +211,12 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
 
     def _find(self, table: Table[_E], dotted: str) -> _E | None:
         """The entry of a function, class or method, looked for in the classes that its class inherits from too."""
+        key = (id(table), dotted)
+        if key not in self.entries:
+            self.entries[key] = self._search(table, dotted)
+        return self.entries[key]  # type: ignore[return-value]
+
+    def _search(self, table: Table[_E], dotted: str) -> _E | None:
         name = self.canonical(dotted)
         entry = table.get(name)
         if entry is not None:

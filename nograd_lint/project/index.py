@@ -524,6 +524,7 @@ class Project:
         self._modules: dict[tuple[str, str], str | None] = {}
         self._resolved: dict[tuple[str, str], tuple[Symbol | None, set[Use]]] = {}
         self._ancestors: dict[Symbol, tuple[tuple[Symbol, ...], set[Use]]] = {}
+        self._methods: dict[tuple[Symbol, str], tuple[Symbol | None, set[Use]]] = {}
         self._directories = frozenset(_parents(self._paths))
         self._modules_inside: dict[str, list[str]] | None = None
         self.stars = Stars(self._bindings, lambda spelled, origin: self._at(dirname(origin), spelled), self._inside)
@@ -756,6 +757,17 @@ class Project:
         return tuple(result)
 
     def method(self, cls: Symbol, name: str) -> Symbol | None:
+        """The method of a class, or of the nearest base that has it."""
+        key = (cls, name)
+        if key not in self._methods:
+            outer, self.uses = self.uses, set()
+            self._methods[key] = (self._find_method(cls, name), self.uses)
+            self.uses = outer
+        found, uses = self._methods[key]
+        self.uses |= uses
+        return found
+
+    def _find_method(self, cls: Symbol, name: str) -> Symbol | None:
         for ancestor in self.ancestors(cls):
             if ancestor.kind == "class":
                 file = self.file(ancestor.path)
@@ -839,6 +851,7 @@ class Project:
         before = {path: self._files.pop(path, None) for path in touched}
         self._resolved.clear()
         self._ancestors.clear()
+        self._methods.clear()
         self._calling.clear()
         if not same:
             self._modules.clear()

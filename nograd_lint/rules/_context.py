@@ -27,6 +27,18 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+_SUITES: dict[type, tuple[str, ...]] = {
+    ir.If: ("body", "orelse"),
+    ir.For: ("body", "orelse"),
+    ir.While: ("body", "orelse"),
+    ir.With: ("body",),
+    ir.Try: ("body", "orelse", "final"),
+    ir.Match: (),
+    ir.Def: ("body",),
+    ir.Class: ("body",),
+}
+
+
 class UnitContext:
     """A unit, its facts, and the project around it.
 
@@ -80,14 +92,14 @@ class UnitContext:
         if self.facts.body.body:
             found.append(self.facts.body.body)
         for node in self.nodes:
-            for name in ("body", "orelse", "final"):
-                value = getattr(node, name, None)
-                if isinstance(value, tuple) and value and isinstance(value[0], ir.Node):
-                    found.append(value)
+            suites = _SUITES.get(node.__class__)
+            if suites is None:
+                continue
+            found += [suite for name in suites if (suite := getattr(node, name))]
             if isinstance(node, ir.Try):
-                found.extend(h.body for h in node.handlers)
+                found += [handler.body for handler in node.handlers]
             elif isinstance(node, ir.Match):
-                found.extend(c.body for c in node.cases)
+                found += [case.body for case in node.cases]
         return tuple(found)
 
     @cached_property
@@ -95,16 +107,9 @@ class UnitContext:
         """Ordinal of every node → ordinal of the innermost statement it belongs to (itself, for a statement)."""
         statements = {s.o for block in self.blocks for s in block}
         result: dict[int, int] = {}
-
-        def visit(node: ir.Node, current: int) -> None:
-            if node.o in statements:
-                current = node.o
-            result[node.o] = current
-            for child in ir.children(node):
-                visit(child, current)
-
-        for stmt in self.facts.body.body:
-            visit(stmt, stmt.o)
+        for node in self.nodes:  # parents come first
+            o = node.o
+            result[o] = o if o in statements else result[self.parents[o].o]
         return result
 
     @cached_property
@@ -165,7 +170,7 @@ class UnitContext:
     @cached_property
     def parents(self) -> dict[int, ir.Node]:
         """Ordinal of every node but the outermost → the node right around it."""
-        return {child.o: node for node in self.nodes for child in ir.children(node)}
+        return ir.parents(self.facts.body.body)
 
     def ancestors(self, node: int) -> Iterator[ir.Node]:
         """The nodes around a node, innermost first."""

@@ -327,28 +327,57 @@ def walk(node: object) -> list[Node]:
     return found
 
 
+def parents(node: object) -> dict[int, Node]:
+    """Ordinal of every node below a tuple of nodes → the node right around it."""
+    found: dict[int, Node] = {}
+    stack: list[tuple[object, Node | None]] = [(node, None)]
+    while stack:
+        item, parent = stack.pop()
+        kind = item.__class__
+        if kind is tuple:
+            stack += [(one, parent) for one in item]  # type: ignore[attr-defined]
+            continue
+        if kind in _NODES:
+            if parent is not None:
+                found[item.o] = parent  # type: ignore[attr-defined]
+            parent = item  # type: ignore[assignment]
+        for name in _INNER[kind] if kind in _INNER else _inner(kind):
+            value = getattr(item, name)
+            if value:
+                stack.append((value, parent))
+    return found
+
+
 def children(node: Node) -> list[Node]:
     """The nodes right below a node, through the plain structures in between."""
     found: list[Node] = []
     stack = [getattr(node, name) for name in _inner(node.__class__)]
     while stack:
         item = stack.pop()
-        if isinstance(item, Node):
+        if item is None:
+            continue
+        kind = item.__class__
+        if kind in _NODES:
             found.append(item)
-        elif item.__class__ is tuple:
+        elif kind is tuple:
             stack += item[::-1]
-        elif item is not None:
-            stack += [getattr(item, name) for name in _inner(item.__class__)]
+        else:
+            stack += [getattr(item, name) for name in _inner(kind)]
     return found
 
 
 def dotted(expr: Expr | None) -> str | None:
     """``a.b.c`` as written, or None where the expression is no chain of names."""
+    if expr.__class__ is Name:
+        return expr.id
+    if expr.__class__ is not Attr:
+        return None
     parts: list[str] = []
-    while isinstance(expr, Attr):
+    while expr.__class__ is Attr:
         parts.append(expr.attr)
         expr = expr.value
-    if not isinstance(expr, Name):
+    if expr.__class__ is not Name:
         return None
     parts.append(expr.id)
-    return ".".join(reversed(parts))
+    parts.reverse()
+    return ".".join(parts)
