@@ -273,8 +273,10 @@ class Calls:
                 return self._project_call(node, symbol, args, keywords, name)
             if symbol.kind == "class":
                 return self._construct(node, symbol, args, keywords)
-            if symbol.kind == "external":
-                return self._external(node, symbol.name, args, keywords)
+        if any(_is_function(value) for value in (*args, *(v for _, v in keywords))):
+            self._record_call(node, None, "", args, keywords)  # who is given one may call it
+        if symbol is not None and symbol.kind == "external":
+            return self._external(node, symbol.name, args, keywords)
         if callee.kind == "loss":
             return tensor(graph)
         if callee.model:
@@ -1338,6 +1340,11 @@ class Calls:
 def _is_context_manager(root: ir.Def) -> bool:
     names = {(ir.dotted(d.func if isinstance(d, ir.Call) else d) or "").rpartition(".")[2] for d in root.decorators}
     return root.is_generator and bool(names & {"contextmanager", "asynccontextmanager"})
+
+
+def _is_function(value: Val) -> bool:
+    """A function of the project, or a list that holds one."""
+    return any(v.symbol is not None and v.symbol.kind == "function" for v in (value, *(value.items or ())))
 
 
 def _union(args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> frozenset[int]:

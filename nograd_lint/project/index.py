@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import blake2b
 from posixpath import dirname, join
@@ -42,8 +42,11 @@ _REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([
 _ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+$")
+_AFTER = (b"(", b",", b")", b"]", b"\n", b"\r", b"#", b"")
 _BEFORE_ALIAS = re.compile(rb"\.\w+[ \t]*=[ \t]*(?:[A-Za-z_]\w*\.)+$")
-_BEFORE_ARGUMENT = re.compile(rb"[(=,][ \t]*(?:[A-Za-z_]\w*\.)*$")
+_BEFORE_ARGUMENT = re.compile(rb"[(\[=,]\s*(?:[A-Za-z_]\w*\.)*$")
+_FROM = re.compile(rb"from[ \t]+[\w.]+[ \t]+import\b(?:[ \t]*\([^)]*\)|[^\n\\(]*)")
+_IMPORTED = re.compile(rb"\b[a-z_]\w*(?=[ \t]*[,)\n#]|$)")
 
 # A question about the project and what its answer came from: see :class:`Project`.
 Use: TypeAlias = tuple[str, ...]
@@ -130,8 +133,27 @@ class File:
 
     @property
     def names(self) -> Names:
-        """Every name that is called in the file, and every one that is defined as a method or nested function."""
-        return frozenset(_CALLED.findall(self._data)), frozenset(_DEFINED.findall(self._data))
+        """Every name that is called or handed on in the file, and every one of a method or nested function."""
+        called = frozenset(_CALLED.findall(self._data))
+        return called.union(self._handed_on(called)), frozenset(_DEFINED.findall(self._data))
+
+    def _handed_on(self, called: frozenset[bytes]) -> Iterator[bytes]:
+        """Imported names that are given to somebody, and called by nobody here: to look at all names takes long."""
+        data = self._data
+        imported = {}
+        for m in _FROM.finditer(data):
+            text = m[0]
+            imported.update(dict.fromkeys(_IMPORTED.findall(text, text.index(b"import") + 6), m.end()))
+        for name in imported.keys() - called:
+            at = data.find(name, imported[name])
+            while at >= 0:
+                end = at + len(name)
+                if data[end : end + 1] in (b",", b")", b"]") and data[max(0, at - 80) : at].rstrip()[-1:] in (
+                    b"(", b"[", b"=", b",",
+                ):  # fmt: skip
+                    yield name
+                    break
+                at = data.find(name, end)
 
     @property
     def switches(self) -> bool:
@@ -352,11 +374,11 @@ class File:
             end = at + len(word)
             following = data[end : end + 40].lstrip(b" \t")[:1]
             before = data[at - 1 : at] if at else b""
-            if not (before.isalnum() or before == b"_") and following in (b"(", b",", b")", b"\n", b"\r", b"#", b""):
+            if not (before.isalnum() or before == b"_") and following in _AFTER:
                 line = data[data.rfind(b"\n", 0, at) + 1 : at]
                 if following == b"(":
                     wanted = _DEFINING.search(line) is None
-                elif following not in (b",", b")"):
+                elif following not in (b",", b")", b"]"):
                     wanted = _BEFORE_ALIAS.search(line) is not None
                 else:
                     wanted = _BEFORE_ARGUMENT.search(data[max(0, at - _LONGEST_NAME) : at]) is not None

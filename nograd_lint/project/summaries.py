@@ -594,7 +594,7 @@ class World:
             for site in facts.calls.values():
                 if site.target in targets:
                     found.append((path, unit, site))
-                elif any(v.symbol in targets for v in site.args) or any(v.symbol in targets for _, v in site.keywords):
+                elif any(_gives(value, targets) for value in (*site.args, *(v for _, v in site.keywords))):
                     handed_on = self._handed_on(site, targets)
                     if handed_on is None:
                         complete = False
@@ -801,6 +801,11 @@ class World:
                 for way in outer.ways:
                     ways.setdefault((way.mode, f"{path}:{unit}"), Way(way.mode, (*way.steps, step), way.unseen))
         return Entry(tuple(ways.values()), complete)
+
+
+def _gives(value: Val, targets: set[Symbol]) -> bool:
+    """Whether a value is one of some functions, or a list that holds one."""
+    return value.symbol in targets or any(item.symbol in targets for item in value.items or ())
 
 
 def _aliases(facts: Facts, targets: set[Symbol]) -> set[str]:

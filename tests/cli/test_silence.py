@@ -120,6 +120,27 @@ def test_a_function_that_is_handed_on(explain: Explain) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["schedule(validate)", "pool.submit(validate, net)", "Trainer(callbacks=[validate])", "run(\n    validate,\n)"],
+)
+def test_a_function_that_is_handed_on_in_another_file(call: str, explain: Explain) -> None:
+    """Nobody calls it by its name; whoever has it may call it where the guard does not hold."""
+    lines = [f"        {line}\n" for line in call.splitlines()]
+    files = {
+        "helper.py": HELPER,
+        "main.py": "import torch\nfrom helper import other, validate\nfrom somewhere import Trainer, pool, run\n\n\n"
+        "def main(net):\n    with torch.no_grad():\n" + "".join(lines),
+    }
+    first, *places = explain(files, "helper.py", "model(x)")
+    assert first.startswith("`model(...)`: whether gradients are on depends on a caller that can't be told; not all")
+    assert [place.partition("  ")[2] for place in places] == [
+        "gradients are turned off here",
+        "it is handed on here, and may run where that does not hold",
+        "`main` -> `validate`, with gradients on or off",
+    ]
+
+
 def test_more_callers_than_are_followed(explain: Explain) -> None:
     files = {"helper.py": HELPER}
     for n in range(30):
