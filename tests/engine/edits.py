@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +21,9 @@ FIXTURES = (
 Edit = Callable[[random.Random, str], str]
 
 
-def project(target: Path) -> None:
+def project(target: Path, fixtures: Sequence[str] = FIXTURES) -> None:
     """A project made of several fixtures: the modules of one at the top, those of others in packages."""
-    for number, name in enumerate(FIXTURES):
+    for number, name in enumerate(fixtures):
         folder = target if number == 0 else target / name
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted((ROOT / "fixtures" / name).glob("*.py")):

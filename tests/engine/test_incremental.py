@@ -55,7 +55,7 @@ def test_any_sequence_of_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     """An engine that lives on, one that is told of each edit, one per run with a cache, by one or several processes."""
     choose = random.Random(seed)
     monkeypatch.setattr(linter, "_FEW", choose.choice((2, 200)))  # keep small changes, or not
-    edits.project(tmp_path)
+    edits.project(tmp_path, choose.sample(edits.FIXTURES, 3))
     living = engine(tmp_path)
     told = engine(tmp_path, use_cache=True)
     told.check(files(tmp_path))
