@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -105,7 +105,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     gc.disable()  # most commands are over before cycles matter; those that live on turn it on again
     code = run(args)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # closed, or nobody reads it any more
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or nobody reads it any more
             stream.flush()
     os._exit(code)  # taking apart what is known of a large project takes as long as reading its files
 
