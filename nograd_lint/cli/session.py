@@ -106,7 +106,10 @@ class Session:
 
     @property
     def jobs(self) -> int:
-        return self.settings.jobs or os.cpu_count() or 1
+        if self.settings.jobs:
+            return self.settings.jobs
+        # A container or a scheduler may have given this process some of the CPUs alone.
+        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
     @property
     def output_format(self) -> str:

@@ -226,14 +226,16 @@ def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
         (tmp_path / f"part_{number}.py").write_text(
             "\n\n".join(function.replace("def ", f"def n{i}_") for i in range(9))
         )
-    process = subprocess.Popen([*COMMAND, "--jobs", "3"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*COMMAND, "--jobs", "3"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     watched = psutil.Process(process.pid)
     end = time.monotonic() + DEADLINE
     while len(children := watched.children()) < 3:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal tells them all
     _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert said.strip() == b"nograd-lint: interrupted"
