@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nograd_lint.project.stars import Bindings
 
 _PIECES = 6  # per worker: the slowest one to finish keeps the others waiting for one piece at most
-_WORTH_IT = 200_000  # bytes of source to judge per piece: for less, the project need not be sent once more
+_WORTH_IT = 50_000  # bytes of source to judge per piece: for less, the project need not be sent once more
 _PATIENCE = 0.2  # seconds between two signs of life
 _LOOK = 50  # of them between two looks whether anybody is left
 
