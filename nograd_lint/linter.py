@@ -124,19 +124,14 @@ class Linter:
         return Cache(directory(self.root.path, self.settings.cache_dir), signature())
 
     @cached_property
-    def package(self) -> str:
-        """The name of the package that the root itself is, empty where it is none."""
-        path = self.root.path
-        return path.name if self.root.alone is None and (path / "__init__.py").is_file() else ""
-
-    @cached_property
     def family(self) -> str:
         """Names the states of runs that could have the same results."""
         settings = self.settings
         analysis = [getattr(settings, name) for name in ANALYSIS_FIELDS]
         knowledge = [path.read_bytes() for path in map(Path, settings.knowledge) if path.is_file()]
         where = os.path.relpath(self.root.path, self.engine.root)
-        shaping = msgspec.msgpack.encode((analysis, knowledge, settings.markdown, where, self.package))
+        package = self.root.path.name if (self.root.path / "__init__.py").is_file() else ""  # imports itself so
+        shaping = msgspec.msgpack.encode((analysis, knowledge, settings.markdown, where, package))
         return blake2b(signature() + shaping, digest_size=16).hexdigest()
 
     def _load(self, key: str) -> bytes | None:
@@ -191,7 +186,7 @@ class Linter:
             from nograd_lint.project.index import Project
             from nograd_lint.project.summaries import World
 
-            project = Project(self.paths, self._read, self.knowledge.canonical, self.cache, self.package)
+            project = Project(self.paths, self._read, self.knowledge.canonical, self.cache, self.root.path.name)
             names = (*(guard.name for guard in self.settings.guards), *self.settings.models)
             self._world = World(project, self.knowledge, frozenset(names))
         return self._world

@@ -520,7 +520,7 @@ class Project:
         read: gives the analysed UTF-8 text of a file, None where it can't be had.
         canonical: maps a dotted external name to its canonical spelling.
         store: keeps outlines and units between runs.
-        package: the name of the package that the root itself is, empty where it is none.
+        name: of the root's folder: a package imports itself by it.
     """
 
     def __init__(
@@ -529,10 +529,10 @@ class Project:
         read: Callable[[str], bytes | None],
         canonical: Callable[[str], str] = lambda dotted: dotted,
         store: Store | None = None,
-        package: str = "",
+        name: str = "",
     ) -> None:
         self._paths = frozenset(files)
-        self.package = package
+        self._name = name
         self.store = store
         self.uses: set[Use] = set()
         self.index: NameIndex | None = None
@@ -565,6 +565,11 @@ class Project:
         """Every file. Whoever reads it depends on which files there are."""
         self.uses.add(("paths",))
         return self._paths
+
+    @property
+    def package(self) -> str:
+        """The name of the package that the root itself is, empty where it is none."""
+        return self._name if self.exists("__init__.py") else ""
 
     def file(self, path: str) -> File | None:
         found = self._file(path)
@@ -609,7 +614,7 @@ class Project:
                 break
             directory = dirname(directory)
         own, _, inner = dotted.partition(".")  # a package imports itself by its name
-        return self._module_at(inner.replace(".", "/")) if self.package and own == self.package else None
+        return self._module_at(inner.replace(".", "/")) if own == self._name and "__init__.py" in self._paths else None
 
     def _module_at(self, path: str) -> str | None:
         for candidate in (f"{path}.py", f"{path}/__init__.py" if path else "__init__.py"):

@@ -343,9 +343,8 @@ class World:
         if symbol.kind == "external":
             return symbol.name
         module = symbol.path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
-        if self.project.package:
-            module = f"{self.project.package}.{module}".removesuffix(".__init__")
-        return f"{module}.{symbol.name}"
+        parts = (self.project.package, "" if module == "__init__" else module, symbol.name)
+        return ".".join(part for part in parts if part)
 
     def promised(self, cls: Symbol, method: str) -> str | None:
         """Why calling a method disables gradients inside a framework, None where it does not."""
