@@ -26,6 +26,7 @@ TREES = DATA / "trees"
 TIMEOUT = 1800
 FAMILIES = {"1": "missing", "2": "training", "3": "ineffective"}
 REDUCED = "reduced"
+ECOSYSTEM = HERE / "ecosystem.json"  # figures of the last run over everything
 
 
 @dataclass(frozen=True)

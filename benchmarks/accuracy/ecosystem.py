@@ -5,8 +5,10 @@ usage: ecosystem.py [--package NAME] [--update] [--show N]
 
 ecosystem.jsonl holds one diagnostic a line, keyed by package, path, code, function and occurrence, with a label made
 by reading the code: right, wrong or debatable (null: not read yet). A run prints what is new, what is gone, and the
-precision of what is labelled. --update writes new diagnostics (unlabelled) and drops those that are gone; --show
-prints the source around the first N diagnostics that nobody has labelled.
+precision of what is labelled, and the share of candidates that are silenced because their callers can't be told (see
+callers.py; it looks at the nograd_lint that Python imports). --update writes new diagnostics (unlabelled), drops those
+that are gone, and stores the figures in ecosystem.json; --show prints the source around the first N diagnostics that
+nobody has labelled.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-from common import HERE, TOOLS, Finding, ToolError, executable, packages, tree
+from callers import OUTCOMES, census, shown
+from common import ECOSYSTEM, HERE, TOOLS, Finding, ToolError, executable, packages, tree
 from score import share
 
 STORE = HERE / "ecosystem.jsonl"
@@ -70,9 +73,10 @@ def show(row: Row) -> None:
         print(f"{mark}{number + 1:5} {lines[number]}")
 
 
-def run(only: str | None) -> tuple[dict[Key, Row], set[str]]:
+def run(only: str | None) -> tuple[dict[Key, Row], set[str], Counter[str]]:
     now: dict[Key, Row] = {}
     covered: set[str] = set()
+    candidates: Counter[str] = Counter()
     for package in packages():
         if only is not None and not package.name.startswith(only):
             continue
@@ -83,7 +87,8 @@ def run(only: str | None) -> tuple[dict[Key, Row], set[str]]:
             continue
         covered.add(package.key)
         now |= {key(row): row for row in rows_of(package.key, found)}
-    return now, covered
+        candidates.update(what for _, _, what in census(tree(package.key)))
+    return now, covered, candidates
 
 
 def main() -> int:
@@ -95,7 +100,7 @@ def main() -> int:
     if executable("nograd-lint") is None:
         parser.error("nograd-lint is not installed; point $NGL at its executable")
     before = stored()
-    now, covered = run(options.package)
+    now, covered, candidates = run(options.package)
     known = {k: row for k, row in before.items() if row["package"] in covered}
     for k in sorted(now.keys() - known.keys()):
         print("new ", *k[:2], f"line {now[k]['line']}", *k[2:])
@@ -107,12 +112,17 @@ def main() -> int:
     count = Counter(row["label"] for row in now.values())
     print(f"{len(now)} diagnostics in {len(covered)} packages:", {str(k): count[k] for k in (*LABELS, None)})
     print("precision (debatable ones left out)", share(count["right"], count["right"] + count["wrong"]))
+    print(shown(candidates))
     for row in [row for row in now.values() if row["label"] is None][: options.show]:
         show(row)
     if options.update:
         kept = [row for k, row in before.items() if row["package"] not in covered]
         merged = sorted([*kept, *now.values()], key=key)
         STORE.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in merged), encoding="utf-8")
+        if options.package is None:
+            figures = {"packages": len(covered), "diagnostics": {label: count[label] for label in LABELS}}
+            figures["candidates"] = {name: candidates[name] for name in OUTCOMES}
+            ECOSYSTEM.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

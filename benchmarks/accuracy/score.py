@@ -16,7 +16,7 @@ import sys
 from collections import Counter, defaultdict
 from typing import Any
 
-from common import EXECUTABLES, HERE, TOOLS, Finding, ToolError, executable, labels, packages, tree, version
+from common import ECOSYSTEM, EXECUTABLES, HERE, TOOLS, Finding, ToolError, executable, labels, packages, tree, version
 
 Label = dict[str, Any]
 Row = dict[str, Any]
@@ -148,7 +148,33 @@ def page(results: dict[str, Row], rows: list[Label]) -> str:
         "`python benchmarks/accuracy/score.py --write`.",
         "",
     ]
+    if ECOSYSTEM.exists():
+        lines += ecosystem(json.loads(ECOSYSTEM.read_text(encoding="utf-8")))
     return "\n".join(lines)
+
+
+def ecosystem(stored: Row) -> list[str]:
+    """What the run over whole packages found."""
+    found, candidates = stored["diagnostics"], stored["candidates"]
+    total, silenced = sum(candidates.values()), candidates["unresolved"]
+    return [
+        "## Whole packages",
+        "",
+        f"Every default diagnostic in the {stored['packages']} packages was read: {found['right']} are right,",
+        f"{found['wrong']} wrong, {found['debatable']} debatable. Precision, without the debatable ones:",
+        f"{share(found['right'], found['right'] + found['wrong'])}.",
+        "",
+        "A *candidate* is a function whose own text is enough for a diagnostic: it runs a model unguarded, evidence of",
+        "evaluation is in it, and nothing in it asks for a gradient. What its callers do decides then whether it is",
+        f"reported. Of {total} candidates {candidates['reported']} are reported, {candidates['known']} are silenced by",
+        "callers that hold a guard, walk the graph, or are reported in their stead, and",
+        f"{silenced} ({silenced / total:.1%}) are silenced because their callers can't be told: they end at a private",
+        "function or a `forward` that nobody in sight calls, the function is handed on as a value, or all that holds a",
+        "guard are calls of a common name on something of unknown class.",
+        "",
+        "To repeat it: `python benchmarks/accuracy/ecosystem.py`; `callers.py --list` names the silenced ones.",
+        "",
+    ]
 
 
 def main() -> int:
