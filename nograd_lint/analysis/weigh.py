@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nograd_lint.analysis.facts import Facts, Forward
-from nograd_lint.analysis.values import evaluation_by_name, evaluation_class, split_of, trains_by_name, words
+from nograd_lint.analysis.values import Mode, evaluation_by_name, evaluation_class, split_of, trains_by_name, words
 from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.project.index import MODULE, Symbol
@@ -52,7 +52,7 @@ def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | Why:
         return Why.OFF
     if forward.frozen:
         return Why.FROZEN
-    if forward.leaf_input:
+    if forward.leaf_input or _turned_on_for_an_input(facts, forward):
         return Why.INPUT
     if forward.fallback:
         return Why.RETRIED
@@ -70,6 +70,22 @@ def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | Why:
         confidence = min(confidence, case.ceiling, key=lambda c: c.rank)
     why = "its result, which carries the graph, goes to callers" if case.escapes else ""
     return Candidate(forward, confidence, tuple(case.notes), why)
+
+
+def _turned_on_for_an_input(facts: Facts, forward: Forward) -> bool:
+    """It stands in a block that turns gradients on, and in which a tensor is made to require one."""
+    for mode, guard in forward.modes:
+        block = facts.by_ordinal.get(guard) if mode is Mode.ENABLED and guard is not None else None
+        if not isinstance(block, ir.With):
+            return False
+        calls = [node for node in walk(block.body) if isinstance(node, ir.Call)]
+        if not any(isinstance(c.func, ir.Attr) and c.func.attr == "requires_grad_" and not _says_no(c) for c in calls):
+            return False
+    return bool(forward.modes)
+
+
+def _says_no(call: ir.Call) -> bool:
+    return any(isinstance(value, ir.Const) and value.value is False for value in call.args)
 
 
 def evident(forward: Forward) -> bool:
