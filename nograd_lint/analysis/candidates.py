@@ -24,7 +24,7 @@ _DETACHING = re.compile(rb"\.(?:item|argmax|detach|tolist|numpy)\(|\bargmax\(|to
 _WEAK = re.compile(
     rb"\.item\(\)|\.argmax\(|torch\.max\(|\.detach\(\)|\.numpy\(\)|\.tolist\(\)|\.max\(|\.topk\(|argmax\(|"
     rb"\.cpu\(\)|metric|"
-    rb"accuracy|\.data\b|\bfloat\(|\bprint\(|\b\w*(?:model|net|network|module|encoder|policy|self)\("
+    rb"accuracy|\.data\b|\bfloat\(|\bprint\(|(?:model|net|network|module|encoder|policy|self)\("
 )
 _DEF = re.compile(rb"\bdef[ \t\\\r\n\f]+(\w+)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -118,6 +119,8 @@ def join(values: Iterable[Val]) -> Val:
 
 # --- what names suggest ---------------------------------------------------------------------------------------------
 
+_kept = lru_cache(maxsize=20_000)  # projects say the same names again and again
+
 _LIKELY_MODEL = re.compile(
     r"_*(?:model|models|net|network|nets|generator|discriminator|net[_]?[a-z]{1,2}|unet|vae|encoder|decoder|backbone|"
     r"classifier|policy|actor|critic|transformer|text_encoder|image_encoder|vision_tower|bert|gpt|llm|lm|student|"
@@ -147,6 +150,7 @@ _VERBS = frozenset(
 )
 
 
+@_kept
 def model_by_name(name: str) -> int:
     """1 where a bare name alone suggests a model, else 0."""
     last = name.rpartition(".")[2]
@@ -168,6 +172,7 @@ def words(name: str) -> list[str]:
     return [w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
+@_kept
 def split_of(name: str) -> str:
     """Whether a name speaks of evaluation or of training data."""
     found = words(name.rpartition(".")[2])
@@ -200,6 +205,7 @@ _LOADERISH = re.compile(
 )
 
 
+@_kept
 def loader_by_name(name: str) -> bool:
     return _LOADERISH.search(name.rpartition(".")[2]) is not None
 
@@ -218,6 +224,7 @@ _SURE_EVAL_FUNCTION = frozenset(
 )
 
 
+@_kept
 def evaluation_by_name(function: str) -> int:
     """2 where the last part of a qualified name says evaluation or inference, 1 where it may, else 0."""
     found = words(function.rpartition(".")[2])
@@ -233,6 +240,7 @@ _OPTIMIZER = re.compile(
 )
 
 
+@_kept
 def optimizer_by_name(name: str) -> bool:
     return _OPTIMIZER.search(name) is not None
 
@@ -242,6 +250,7 @@ _GUARD_NAME = re.compile(
 )
 
 
+@_kept
 def guard_by_name(name: str) -> bool:
     """A wrapper that nobody can look into, but whose name says that it disables gradients."""
     return _GUARD_NAME.search(name.rpartition(".")[2]) is not None
@@ -250,12 +259,14 @@ def guard_by_name(name: str) -> bool:
 _MAKING = frozenset("load create make build setup init initialize restore checkpoint construct prepare".split())
 
 
+@_kept
 def makes_by_name(function: str) -> bool:
     """A function that makes, loads or stores something: a forward in it is its own affair."""
     found = set(words(function.rpartition(".")[2]))
     return bool(_MAKING & found) or ("save" in found and not _SURE_EVAL_FUNCTION & found)
 
 
+@_kept
 def trains_by_name(function: str) -> bool:
     """A function whose name says that it trains."""
     found = words(function.rpartition(".")[2])

@@ -30,7 +30,7 @@ SCREEN = re.compile(
 )
 _CALLED = re.compile(rb"\b([A-Za-z_]\w*)[ \t]*\(")
 SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.MULTILINE)
-_DEFINED = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
+_DEFINED = re.compile(rb"\n[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)")
 _HINT = re.compile(
     rb"\.(eval(?=[ \t]*\([ \t\r\n]*\))|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|"
     rb"modules|state_dict)[ \t]*\("
@@ -38,7 +38,7 @@ _HINT = re.compile(
 _DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
 _LONGEST_NAME = 200
 _MOST_UNITS = 1_000
-_REBINDING = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)", re.MULTILINE)
+_REBINDING = re.compile(rb"\n[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)")
 _ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+$")
@@ -348,7 +348,7 @@ class File:
     def _rebindings(self) -> dict[str, tuple[str, ...]]:
         result: dict[str, tuple[str, ...]] = {}
         if b"grad" in self._data or b"inference_mode" in self._data:
-            for m in _REBINDING.finditer(self._data):
+            for m in _REBINDING.finditer(self._data):  # never on the first line: it follows a definition
                 name = m[1].decode()
                 result[name] = (*result.get(name, ()), m[2].decode())
         return result

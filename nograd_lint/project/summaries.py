@@ -33,7 +33,7 @@ T = TypeVar("T")
 DEPTH = 3  # levels of callees looked into
 _DEEPEST = -6  # below 0: levels of classes and globals whose attributes and values are looked into
 _ANY = 1_000_000
-_MOST_VALUES = 160_000  # values in facts that are kept: some 60 MB
+_MOST_VALUES = 100_000  # values in facts that are kept: some 40 MB
 # Formatters put a long value between parentheses, on lines of its own.
 _VALUE = rb"(?:[ \t]*\((?:[^\n]*\n){1,3}?)?"
 # A module of the project without parameters: it makes no parts, or is a loss (by name) whose parts have none.

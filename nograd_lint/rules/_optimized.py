@@ -36,7 +36,12 @@ def class_text(unit: UnitContext, cls: Symbol) -> bytes:
 
 def freezes(unit: UnitContext, cls: Symbol) -> bool:
     """The class, or one that it inherits from, freezes something or keeps a part of it in eval mode."""
-    return any(_FREEZES.search(class_text(unit, a)) for a in unit.world.project.ancestors(cls) if a.kind == "class")
+    world = unit.world
+    return any(
+        world.memo(("freezes", a.path, a.name), lambda a=a: _FREEZES.search(class_text(unit, a)) is not None, False)
+        for a in world.project.ancestors(cls)
+        if a.kind == "class"
+    )
 
 
 def owns_parameters(unit: UnitContext, cls: Symbol) -> bool:

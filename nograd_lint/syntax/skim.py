@@ -30,7 +30,7 @@ _IMPORT = re.compile(rb"import\b")
 _BEFORE_DEFINITION = re.compile(rb"[ ]*(async[ ]+)?")
 _FROM = re.compile(rb"from\s*([.\s]*)([\w.\s]*?)\s*\bimport\b\s*\(?(.*?)\)?\s*\Z", re.DOTALL)
 _MODULE = re.compile(rb"from\b[ ]*[\w. ]*")
-_TOP = re.compile(rb"^[^\s)]", re.MULTILINE)
+_TOP = re.compile(rb"\n[^\s)]")
 _CODE = re.compile(rb"[^ \n]")
 _PLAIN = re.compile(rb"([A-Za-z_]\w*)[ ]*(?:=(?!=)|:[ ]*[\w.]+[ ]*(?:=(?!=)|\n|\Z))")
 _WORD = re.compile(rb"[A-Za-z_]\w*")
@@ -306,10 +306,13 @@ class _Skimmer:
         upcoming = next(tops, None)
         size = len(self.text)
         while at < size:
-            found = _TOP.search(self.text, at)
-            if found is None:
-                break
-            start = found.start()
+            if at or self.text[:1].isspace():
+                found = _TOP.search(self.text, at)
+                if found is None:
+                    break
+                start = found.start() + 1
+            else:
+                start = 0
             while upcoming is not None and upcoming.end <= start:
                 upcoming = next(tops, None)
             if upcoming is not None and upcoming.start <= start:
@@ -344,7 +347,7 @@ class _Skimmer:
                 return
             if _TOP.search(text, at, found.start()) is not None:
                 return
-            begin = found.end()
+            begin = found.end() - 1
             last = self._line_end(begin)
             word = _WORD.match(text, begin)
             keyword = word[0] if word is not None else b""
@@ -399,12 +402,12 @@ def _first(found: tuple[int, re.Match[bytes], bytes, bool]) -> int:
 
 @cache
 def _dedent(indent: int) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<=\n)[ ]{0,%d}(?=[^ \n])" % indent)
+    return re.compile(rb"\n[ ]{0,%d}[^ \n]" % indent)
 
 
 @cache
 def _indented(indent: int) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<=\n)[ ]{%d}(?=[^ \n])" % indent)
+    return re.compile(rb"\n[ ]{%d}[^ \n]" % indent)
 
 
 def _trimmed(text: bytes, start: int, end: int) -> int:
