@@ -36,12 +36,14 @@ def class_text(unit: UnitContext, cls: Symbol) -> bytes:
 
 def freezes(unit: UnitContext, cls: Symbol) -> bool:
     """The class, or one that it inherits from, freezes something or keeps a part of it in eval mode."""
-    world = unit.world
-    return any(
-        world.memo(("freezes", a.path, a.name), lambda a=a: _FREEZES.search(class_text(unit, a)) is not None, False)
-        for a in world.project.ancestors(cls)
-        if a.kind == "class"
-    )
+    return any(_freezes_here(unit, a) for a in unit.world.project.ancestors(cls) if a.kind == "class")
+
+
+def _freezes_here(unit: UnitContext, cls: Symbol) -> bool:
+    def find() -> bool:
+        return _FREEZES.search(class_text(unit, cls)) is not None
+
+    return unit.world.memo(("freezes", cls.path, cls.name), find, False)
 
 
 def owns_parameters(unit: UnitContext, cls: Symbol) -> bool:
