@@ -431,12 +431,20 @@ class File:
             return None
         # The same nodes with or without rows.
         text = module_text(self._data, self._outline, rows=False) if name == MODULE else self._text(name)
-        store = self._project.store
-        found = store.unit(text) if store is not None else None
+        twins = self._project.twins
+        found = twins.pop(text, None)
         if found is None:
-            found = quick(text) or self._judged(name)
-            if store is not None and found is not None:
-                store.keep_unit(text, found)
+            store = self._project.store
+            found = store.unit(text) if store is not None else None
+            if found is None:
+                found = quick(text) or self._judged(name)
+                if store is not None and found is not None:
+                    store.keep_unit(text, found)
+            if found is None:
+                return None
+            if len(twins) >= _MOST_UNITS:
+                del twins[next(iter(twins))]
+        twins[text] = found
         return found
 
     def _judged(self, name: str) -> ir.Unit | None:
@@ -539,6 +547,7 @@ class Project:
         self.switching: frozenset[str] | None = None
         self._calling: dict[str, tuple[str, ...]] = {}
         self._lowered: deque[tuple[File, str]] = deque()
+        self.twins: dict[str, ir.Unit] = {}  # by text, asked for last last: libraries copy their functions
         self.lowered = 0  # lines that libcst parsed
         self._read = read
         self._canonical = canonical
