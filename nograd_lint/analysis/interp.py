@@ -979,6 +979,8 @@ def _made(graph: frozenset[int]) -> bool:
 def _mentions(expr: ir.Expr, name: str) -> bool:
     """Whether a dotted name stands in an expression."""
     last = name.rpartition(".")[2]
+    if expr.__class__ is ir.Name:
+        return expr.id == name
     for node in walk(expr):
         if node.__class__ is ir.Attr:
             if node.attr == last and ir.dotted(node) == name:

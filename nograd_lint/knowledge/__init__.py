@@ -229,6 +229,12 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def _of_class(self, table: Table[_E], dotted: str) -> _E | None:
+        key = (-id(table), dotted)
+        if key not in self.entries:
+            self.entries[key] = self._inherited(table, dotted)
+        return self.entries[key]  # type: ignore[return-value]
+
+    def _inherited(self, table: Table[_E], dotted: str) -> _E | None:
         for base in self.lineage(dotted):
             entry = table.get(base)
             if entry is not None:

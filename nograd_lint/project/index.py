@@ -39,7 +39,7 @@ _DOTTED_BACKWARDS = re.compile(rb"(?:\w*[A-Za-z_]\.)*\w*[A-Za-z_](?!\w)")
 _LONGEST_NAME = 200
 _MOST_UNITS = 1_000
 _REBINDING = re.compile(rb"\n[ \t]*(\w+)[ \t]*=[ \t]*([\w.]+)(?:\([^()\n]*\))?\([ \t]*\1[ \t]*\)")
-_ALIAS = re.compile(rb"^[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
+_ALIAS = re.compile(rb"\n[ \t]+(\w+)[ \t]*=[ \t]*([A-Za-z_][\w.]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _ANNOTATED = re.compile(rb"\b(\w+)[ \t]*:")
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+$")
 _AFTER = (b"(", b",", b")", b"]", b"\n", b"\r", b"#", b"")

@@ -84,6 +84,11 @@ def unfrozen_elsewhere(unit: UnitContext, attribute: str) -> Note | None:
 
     Any model is called ``model``: such a name says something in the same file only.
     """
+    only = unit.path if attribute in _ANY_MODEL else ""
+    return unit.world.memo(("unfrozen", attribute, only), lambda: _find_unfrozen(unit, attribute), None)
+
+
+def _find_unfrozen(unit: UnitContext, attribute: str) -> Note | None:
     name = re.escape(attribute.encode())
     pattern = re.compile(
         rb"\b%s\.requires_grad_\(\s*(?:True)?\s*\)|"
