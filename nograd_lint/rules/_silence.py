@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nograd_lint.analysis.calls import CHAINING, NOT_FORWARD
 from nograd_lint.analysis.candidates import candidates
 from nograd_lint.analysis.facts import Facts, Forward, Site
+from nograd_lint.analysis.methods import CHAINING, NOT_FORWARD
 from nograd_lint.analysis.tracked import backwards_of_callers, silent, tracked
 from nograd_lint.analysis.values import Mode
 from nograd_lint.analysis.why import Why
