@@ -54,7 +54,7 @@ def _lifecycle(server: Server) -> None:
         from pathlib import Path
 
         paths = [Path(path) for change in params.changes if (path := to_fs_path(change.uri))]
-        await ls.on_analysis(lambda lint: lint.files_changed(paths))
+        ls.background(ls.on_analysis(lambda lint: lint.files_changed(paths)))
         ls.changed()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
@@ -112,7 +112,7 @@ def _synchronisation(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     async def saved(ls: Server, params: types.DidSaveTextDocumentParams) -> None:
-        await ls.on_analysis(lambda lint: lint.saved())
+        ls.background(ls.on_analysis(Workspace.saved))
         ls.changed(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -129,7 +129,7 @@ def _synchronisation(server: Server) -> None:
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_SAVE)
     async def notebook_saved(ls: Server, params: types.DidSaveNotebookDocumentParams) -> None:
-        await ls.on_analysis(lambda lint: lint.saved())
+        ls.background(ls.on_analysis(Workspace.saved))
         ls.changed(params.notebook_document.uri)
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_CLOSE)

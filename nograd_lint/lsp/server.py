@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ class Server(LanguageServer):
         self.published: dict[str, set[str]] = {}  # the documents of a target that have diagnostics on them
         self.scanned: dict[str, Checked] = {}
         self.pulls = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._calm: asyncio.TimerHandle | None = None
         self._complaint = ""
 
@@ -105,18 +105,19 @@ class Server(LanguageServer):
             self._complaint = message
             self.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
 
-    def background(self, job: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(job)
+    def background(self, job: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(job)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("in the background: %s", error, exc_info=error)
 
-    async def on_analysis(self, job: Callable[[Workspace], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.analysis, job, self.lint)
+    def on_analysis(self, job: Callable[[Workspace], T]) -> asyncio.Future[T]:
+        """It has its turn after all that was asked for before."""
+        return asyncio.get_running_loop().run_in_executor(self.analysis, job, self.lint)
 
     # --- linting ------------------------------------------------------------------------------------------------------
 
