@@ -32,6 +32,7 @@ from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Confidence, Diagnostic, FileResult
 from nograd_lint.engine import Engine
 from nograd_lint.project.index import MODULE, File
+from nograd_lint.project.summaries import World
 from nograd_lint.rules.registry import all_rules
 from nograd_lint.settings import Selection, Settings
 from nograd_lint.source.files import load
@@ -91,7 +92,7 @@ class Tally:
 # --- linting without screens ------------------------------------------------------------------------------------------
 
 
-def every_unit(file: File) -> list[str]:
+def every_unit(_: World, file: File) -> list[str]:
     return [*file.units, MODULE]
 
 

@@ -43,6 +43,7 @@ class Engine:
         self.root = root
         self.rules: Mapping[str, Rule] = all_rules()
         self.resolver = resolver or Resolver({c: (r.name, r.default) for c, r in self.rules.items()})
+        self.optional = frozenset(code for code, rule in self.rules.items() if not rule.default)
         self.use_cache = use_cache
         self._linters: dict[Root, Linter] = {}
         self._contents: dict[Path, bytes] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from nograd_lint.diagnostics import Confidence, Diagnostic, Evidence, Fix, Posit
 from nograd_lint.fingerprint import with_fingerprints
 from nograd_lint.project.index import MODULE
 from nograd_lint.rules._context import UnitContext
+from nograd_lint.syntax.search import Patterns
 
 if TYPE_CHECKING:
     from nograd_lint.linter import Linter
@@ -20,13 +22,16 @@ if TYPE_CHECKING:
 
 
 def judge(
-    linter: Linter, name: str, source: SourceFile, shown: str, *, low: bool
+    linter: Linter, name: str, source: SourceFile, shown: str, *, thorough: bool
 ) -> tuple[tuple[Diagnostic, ...], tuple[Problem, ...]]:
-    """Every diagnostic of a file, from all rules, and what went wrong; ``low``: surely those of low confidence, too."""
+    """Every diagnostic of a file, and what went wrong.
+
+    Unless ``thorough``, those of low confidence, and of rules that are off by default, may be missing.
+    """
     file = linter.world.project.file(name)
     if file is None or file.screened_out:
         return (), ()
-    return _Judge(linter, file, source, shown, low).run()
+    return _Judge(linter, file, source, shown, thorough).run()
 
 
 def silence(linter: Linter, name: str, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
@@ -47,14 +52,14 @@ def evidence(linter: Linter, message: str, place: Place) -> Evidence:
 
 
 class _Judge:
-    def __init__(self, linter: Linter, file: File, source: SourceFile, shown: str, low: bool) -> None:
+    def __init__(self, linter: Linter, file: File, source: SourceFile, shown: str, thorough: bool) -> None:
         self.linter = linter
         self.world = linter.world
         self.rules = linter.engine.rules
         self.file = file
         self.source = source
         self.shown = shown
-        self.low = low
+        self.thorough = thorough
         self.problems: list[Problem] = []
 
     def run(self) -> tuple[tuple[Diagnostic, ...], tuple[Problem, ...]]:
@@ -62,10 +67,13 @@ class _Judge:
         return found, tuple(self.problems)
 
     def _all(self) -> Iterator[Diagnostic]:
-        from nograd_lint.analysis.candidates import candidates
+        from nograd_lint.analysis.candidates import candidates, settled
 
         file, source = self.file, self.source
-        units = candidates(file)
+        units = candidates(self.world, file)
+        if not self.thorough:
+            words = _guarded(tuple(self.rules.values()))
+            units = [unit for unit in units if not settled(self.world, file, unit, words)]
         target = _version(self.linter.settings.target_torch)
         for unit in units:
             file.unit(unit)
@@ -75,7 +83,7 @@ class _Judge:
                 self._problem(unit, error)
                 continue
             if facts is not None:
-                yield from self._unit(UnitContext(self.world, facts, target, low=self.low))
+                yield from self._unit(UnitContext(self.world, facts, target, low=self.thorough))
         rejected = next((file.rejected[unit] for unit in units if unit in file.rejected), None)
         if source.broken:
             broken = source.broken[0]
@@ -144,6 +152,12 @@ class _Judge:
     def _cell(self, row: int) -> int | None:
         cell = self.source.cell_at(row) if self.source.cells else None
         return cell.number if cell is not None else None
+
+
+@cache
+def _guarded(rules: tuple[Rule, ...]) -> Patterns:
+    """What makes a function that is guarded from end to end worth a look."""
+    return Patterns(pattern.encode() for rule in rules for pattern in rule.guarded)
 
 
 def _spans(text: str) -> Sequence[Span]:

@@ -13,6 +13,7 @@ import msgspec
 
 from nograd_lint.config import Root
 from nograd_lint.diagnostics import Applicability, Confidence, Diagnostic, Evidence, FileResult, Fix, Problem
+from nograd_lint.project.marks import Mark, Marks
 from nograd_lint.project.names import NameIndex
 from nograd_lint.project.stars import Bindings
 from nograd_lint.settings import ANALYSIS_FIELDS, ConfigError
@@ -38,11 +39,11 @@ K = TypeVar("K", bound="_Deep | _Names")
 
 
 class Judged(msgspec.Struct, frozen=True, array_like=True):
-    """Every diagnostic of a file, from all rules, before suppressions; ``low``: surely those of low confidence, too."""
+    """The diagnostics of a file, from all rules, before suppressions: see :func:`nograd_lint.judge.judge`."""
 
     found: tuple[Diagnostic, ...]
     problems: tuple[Problem, ...]
-    low: bool
+    thorough: bool
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -62,7 +63,7 @@ class _Deep(msgspec.Struct, array_like=True):
     version: bytes
     judged: dict[str, msgspec.Raw]
     graph: msgspec.Raw
-    switching: tuple[str, ...] | None
+    marks: dict[str, Mark] | None
 
 
 class _Names(msgspec.Struct, array_like=True):
@@ -161,7 +162,7 @@ class Linter:
         self._judged_before = deep.judged
         self._kept = decode(deep.graph)
         project = self.world.project
-        project.switching = frozenset(deep.switching) if deep.switching is not None else None
+        project.known_marks = Marks(deep.marks) if deep.marks is not None else None
         project.index = names.index
         project.stars.kept = names.bindings
 
@@ -382,12 +383,14 @@ class Linter:
     def judge(self, name: str, source: SourceFile, shown: str) -> Judged:
         self._load_deep()
         judged = self._known_judged(name)
-        low = self._wants_low(name, source)
-        if judged is None or (low and not judged.low):
+        thorough = self._wants_all(name, source)
+        if judged is None or (thorough and not judged.thorough):
             from nograd_lint.judge import judge
 
             node = ("file", name)
-            judged = Judged(*self.world.record(node, lambda: judge(self, name, source, shown, low=low)), low)
+            judged = Judged(
+                *self.world.record(node, lambda: judge(self, name, source, shown, thorough=thorough)), thorough
+            )
             self.judged[name] = judged
             self._fresh += 1
         return judged
@@ -397,14 +400,15 @@ class Linter:
             self.judged[name] = msgspec.msgpack.decode(self._judged_before[name], type=Judged)
         return self.judged.get(name)
 
-    def _wants_low(self, name: str, source: SourceFile | None = None) -> bool:
-        """Whether diagnostics of low confidence are asked for: to be reported, or by a comment that suppresses some."""
+    def _wants_all(self, name: str, source: SourceFile | None = None) -> bool:
+        """Whether more is asked for than by default: to be reported, or by a comment that suppresses something."""
         from nograd_lint.source import suppressions
 
         path, resolver = self.paths[name], self.engine.resolver
-        if resolver.nearest(path.parent).settings.min_confidence is Confidence.LOW:
+        enabled = resolver.enabled(path)
+        if resolver.nearest(path.parent).settings.min_confidence is Confidence.LOW or enabled & self.engine.optional:
             return True
-        return source is not None and "NGL901" in resolver.enabled(path) and suppressions.matter(source.analysis)
+        return source is not None and "NGL901" in enabled and suppressions.matter(source.analysis)
 
     def silence(self, path: Path, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
         """See :meth:`nograd_lint.engine.Engine.silence`."""
@@ -450,7 +454,7 @@ class Linter:
     def prepare(self) -> None:
         """Before there are several processes: make what all of them need, and share no connection."""
         self.world.project.names  # noqa: B018
-        self.world.project.switchers()
+        self.world.project.marks  # noqa: B018
         if self.cache is not None:
             self.cache.close()
 
@@ -459,7 +463,7 @@ class Linter:
 
         def known(name: str) -> bool:
             judged = self._known_judged(name)
-            return judged is not None and (judged.low or not self._wants_low(name))
+            return judged is not None and (judged.thorough or not self._wants_all(name))
 
         return [name for name in names if not known(name)]
 
@@ -549,9 +553,9 @@ class Linter:
         )
         stars = project.stars
         bindings = {**stars.kept, **{n: msgspec.Raw(msgspec.msgpack.encode(b)) for n, b in stars.bindings.items()}}
-        switching = tuple(project.switching) if project.switching is not None else None
+        marks = project.known_marks.by_file if project.known_marks is not None else None
         version = self._version = os.urandom(8)
-        deep = _Deep(version, judged, msgspec.Raw(encode(world.graph, answers)), switching)
+        deep = _Deep(version, judged, msgspec.Raw(encode(world.graph, answers)), marks)
         names = _Names(version, project.index, bindings)
         encode_state = msgspec.msgpack.encode
         return {"deep": encode_state(deep), "names": encode_state(names), "knowledge": files.pack()}

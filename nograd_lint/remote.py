@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nograd_lint.config import Resolver, Root
     from nograd_lint.knowledge import Knowledge
     from nograd_lint.linter import Linter
+    from nograd_lint.project.marks import Marks
     from nograd_lint.project.names import NameIndex
     from nograd_lint.project.stars import Bindings
 
@@ -37,7 +38,7 @@ class _Project(NamedTuple):
     contents: dict[str, bytes]
     knowledge: Knowledge
     names: NameIndex | None
-    switching: frozenset[str] | None
+    marks: Marks
     bindings: dict[str, Bindings]
 
 
@@ -111,7 +112,7 @@ def _pack(linter: Linter, members: Sequence[str]) -> bytes:
     project = linter.world.project
     packed = _Project(
         resolver, linter.engine.root, linter.root, linter.paths, contents,
-        linter.world.knowledge, project.index, project.switching, project.stars.bindings,
+        linter.world.knowledge, project.index, project.marks, project.stars.bindings,
     )  # fmt: skip
     return zlib.compress(pickle.dumps(packed), 1)
 
@@ -148,6 +149,6 @@ def _unpacked(packed: bytes) -> Linter:
         linter = Linter(engine, project.root)
         linter.hold(project.paths, project.contents, project.knowledge)
         known = linter.world.project
-        known.index, known.switching, known.stars.bindings = project.names, project.switching, project.bindings
+        known.index, known.known_marks, known.stars.bindings = project.names, project.marks, project.bindings
         _LAST[:] = [(key, linter)]
     return _LAST[0][1]

@@ -90,7 +90,7 @@ def _census(linter: Linter) -> Iterator[tuple[str, str, str]]:
         file = world.project.file(path)
         if file is None or file.screened_out:
             continue
-        for unit in candidates(file):
+        for unit in candidates(world, file):
             facts = world.facts(path, unit)
             if facts is None or not facts.forwards or unit == MODULE:
                 continue

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from nograd_lint.analysis.values import evaluation_by_name
-from nograd_lint.project.index import MODULE, File
+from nograd_lint.project.index import MODULE, File, Symbol
+from nograd_lint.syntax.search import Patterns, in_prose, lines, mentions
+
+if TYPE_CHECKING:
+    from nograd_lint.project.summaries import World
 
 # Words of guards, training and gradients: any rule may be about them.
 _STRONG = re.compile(
@@ -20,27 +26,33 @@ _LITERALS = (
     b"vjp(", b"jacrev(",
 )  # fmt: skip
 # What evaluation does with outputs. Alone it says little; with a loop or a name it makes a candidate.
-_DETACHING = re.compile(rb"\.(?:item|argmax|detach|tolist|numpy)\(|\bargmax\(|torch\.max\(")
+_DETACHING = Patterns((rb"\.item\(", rb"\bargmax\(", rb"\.detach\(", rb"\.tolist\(", rb"\.numpy\(", rb"torch\.max\("))
 _WEAK = re.compile(
     rb"\.item\(\)|\.argmax\(|torch\.max\(|\.detach\(\)|\.numpy\(\)|\.tolist\(\)|\.max\(|\.topk\(|argmax\(|"
     rb"\.cpu\(\)|metric|"
     rb"accuracy|\.data\b|\bfloat\(|\bprint\(|(?:model|net|network|module|encoder|policy|self)\("
 )
+# What may run later, when a guard does not hold any more.
+_LATER = Patterns(
+    (
+        rb"\byield\b",
+        rb"\bawait\b",
+        rb"\basync\b",
+        rb"\blambda\b",
+        rb"\bdef[ \t]+\w+[ \t]*\(",
+        rb"\bclass[ \t]+\w+[ \t]*[(:]",
+    )
+)
+# What counts in the ``forward`` of a module, which whoever calls the module is responsible for.
+_CUTTING = Patterns((rb"\.detach", rb"\.data\b", rb"\.numpy\("))
 _DEF = re.compile(rb"\bdef[ \t\\\r\n\f]+(\w+)")
 
 
 def _strong(data: bytes) -> Iterator[int]:
-    lines = set()
-    for literal in _LITERALS:
-        at = data.find(literal)
-        while at >= 0:
-            start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
-            end = len(data) if end < 0 else end
-            lines.add((start, end))
-            at = data.find(literal, end)
-    for start, end in lines:
+    for start, end in lines(data, _LITERALS):
         for match in _STRONG.finditer(data, start, end):
-            yield match.start()
+            if not in_prose(data, match.start()):
+                yield match.start()
 
 
 def _evaluates(data: bytes) -> bool:
@@ -49,11 +61,12 @@ def _evaluates(data: bytes) -> bool:
     return any(name == "__call__" or evaluation_by_name(name) for name in names)
 
 
-def candidates(file: File) -> list[str]:
+def candidates(world: World, file: File) -> list[str]:
     """Names of the units to judge, in the order of the file; the module body last."""
     data = file.data
     strong = list(_strong(data))
-    if not strong and _DETACHING.search(data) is None and not _evaluates(data):
+    detaching = sorted(at for at in _DETACHING.offsets(data) if not in_prose(data, at))
+    if not strong and not detaching and not _evaluates(data):
         return []  # most files of a library: they need no outline
     chosen = {file.unit_at(offset) for offset in strong}
     units = sorted((d.start, d.end, name) for name, d in file.units.items())
@@ -61,7 +74,26 @@ def candidates(file: File) -> list[str]:
         if name in chosen:
             continue
         plain = name.partition("#")[0]
-        words = _WEAK if evaluation_by_name(plain) or plain.endswith(".__call__") else _DETACHING
-        if words.search(data, start, end):
+        if evaluation_by_name(plain) or plain.endswith(".__call__"):
+            found = any(not in_prose(data, match.start()) for match in _WEAK.finditer(data, start, end))
+        else:
+            at = bisect_left(detaching, start)
+            found = at < len(detaching) and detaching[at] < end
+        if found and plain.endswith(".forward") and not _CUTTING.search(data, start, end):
+            found = not world.is_module(Symbol("class", file.path, plain.rpartition(".")[0]))
+        if found:
             chosen.add(name)
     return [name for _, _, name in units if name in chosen] + ([MODULE] if MODULE in chosen else [])
+
+
+def settled(world: World, file: File, unit: str, words: Patterns) -> bool:
+    """Whether a function runs under a guard from end to end, and by its text nothing in it is a rule's concern.
+
+    ``words``: what makes it one for some rule that is on by default.
+    """
+    if unit == MODULE or not world.guarded_by_decorator(file.path, unit):
+        return False
+    text, body = file.unit_bytes(unit), file.body_bytes(unit)
+    if words.search(text) or _LATER.search(body) or any(True for _ in _strong(body)):
+        return False
+    return not mentions(body, world.project.wakers())

@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from nograd_lint.project.marks import Mark, Marks, marked
 from nograd_lint.project.names import NameIndex, Names
 from nograd_lint.project.stars import Bindings, Stars
 from nograd_lint.syntax import ir
@@ -29,7 +30,6 @@ SCREEN = re.compile(
     rb"torch|_grad\b|inference_mode|\.eval\(|\.backward\(|lightning|transformers|diffusers|accelerate|requires_?grad|volatile"
 )
 _CALLED = re.compile(rb"\b([A-Za-z_]\w*)[ \t]*\(")
-SWITCH_OFF = re.compile(rb"^(?:\w+\.)*set_grad_enabled\([ \t]*(?:mode[ \t]*=[ \t]*)?False", re.MULTILINE)
 _DEFINED = re.compile(rb"\n[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)")
 _HINT = re.compile(
     rb"\.(eval(?=[ \t]*\([ \t\r\n]*\))|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|"
@@ -51,7 +51,7 @@ _IMPORTED = re.compile(rb"\b[a-z_]\w*(?=[ \t]*[,)\n#]|$)")
 # A question about the project and what its answer came from: see :class:`Project`.
 Use: TypeAlias = tuple[str, ...]
 ABOUT_PATHS = frozenset(("paths", "package", "module", "exists", "below"))
-ABOUT_NAMES = frozenset(("callers", "definers", "switchers"))
+ABOUT_NAMES = frozenset(("callers", "definers", "switchers", "wakers"))
 
 
 class Symbol(msgspec.Struct, frozen=True, order=True):
@@ -156,9 +156,14 @@ class File:
                 at = data.find(name, end)
 
     @property
-    def switches(self) -> bool:
-        """Whether the module level turns gradients off."""
-        return b"set_grad_enabled" in self._data and SWITCH_OFF.search(self._data) is not None
+    def mark(self) -> Mark | None:
+        """What the text says of the file that concerns others."""
+
+        def unit_at(offset: int) -> str:
+            unit = self.unit_at(offset)
+            return unit if unit != MODULE else ""
+
+        return marked(self._data, unit_at, lambda: {name: (d.start, d.end) for name, d in self._functions.items()})
 
     @property
     def units(self) -> dict[str, Definition]:
@@ -307,6 +312,12 @@ class File:
         self.note("unit", self.path, unit)
         definition = self._functions[unit]
         return self._data[definition.start : definition.end]
+
+    def body_bytes(self, unit: str) -> bytes:
+        """The text of a function below its header, as bytes."""
+        self.note("unit", self.path, unit)
+        definition = self._functions[unit]
+        return self._data[definition.body : definition.end]
 
     def annotated_parameters(self, unit: str) -> frozenset[str]:
         """Names in the header of a function that a colon follows."""
@@ -544,7 +555,7 @@ class Project:
         self.store = store
         self.uses: set[Use] = set()
         self.index: NameIndex | None = None
-        self.switching: frozenset[str] | None = None
+        self.known_marks: Marks | None = None
         self._calling: dict[str, tuple[str, ...]] = {}
         self._lowered: deque[tuple[File, str]] = deque()
         self.twins: dict[str, ir.Unit] = {}  # by text, asked for last last: libraries copy their functions
@@ -834,13 +845,23 @@ class Project:
             self._calling[name] = self.names.calling(name)
         return self._calling[name]
 
+    @property
+    def marks(self) -> Marks:
+        """Made of all files when it is first needed."""
+        if self.known_marks is None:
+            files = ((path, self._file(path)) for path in self._paths)
+            self.known_marks = Marks({p: mark for p, file in files if file is not None and (mark := file.mark)})
+        return self.known_marks
+
     def switchers(self) -> frozenset[str]:
         """Files whose module level turns gradients off."""
         self.uses.add(("switchers",))
-        if self.switching is None:
-            found = (path for path in self._paths if (file := self._file(path)) is not None and file.switches)
-            self.switching = frozenset(found)
-        return self.switching
+        return self.marks.switchers
+
+    def wakers(self) -> frozenset[bytes]:
+        """Names of functions that turn gradients on, or need them: see :class:`Mark`."""
+        self.uses.add(("wakers",))
+        return self.marks.wakers
 
     # --- changes --------------------------------------------------------------------------------------------------
 
@@ -900,18 +921,19 @@ class Project:
         if self.index is not None:
             names = {path: file.names if file is not None else None for path, file in new.items()}
             called, defined = self.index.replace(names, {p: f.names for p, f in before.items() if f is not None})
-        switched = False
-        if self.switching is not None:
-            now = {path for path, file in new.items() if file is not None and file.switches}
-            switched = now != self.switching & touched
-            self.switching = (self.switching - touched) | now
+        switched = woken = True
+        if self.known_marks is not None:
+            marks = {path: file.mark if file is not None else None for path, file in new.items()}
+            switched, woken = self.known_marks.replace(marks)
         stale = set()
         for use, old in answers.items():
             kind = use[0]
             if kind in ("callers", "definers"):
                 differs = self.index is None or use[1] in (called if kind == "callers" else defined)
             elif kind == "switchers":
-                differs = self.switching is None or switched
+                differs = switched
+            elif kind == "wakers":
+                differs = woken
             elif kind in ABOUT_PATHS:
                 differs = not same and self.answer(use) != old
             elif kind == "star":

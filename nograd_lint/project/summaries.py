@@ -46,7 +46,7 @@ _HAS_PARAMETERS = re.compile(
     rb"Parameter\(|Linear|Conv|Embedding|(?:LSTM|GRU|RNN)|from_pretrained|[Mm]odel|[Nn]et\w*\(|[Ee]ncoder|VGG|vgg|"
     rb"discriminator"
 )
-_FACTORY = re.compile(r"_*(?:make|build|create|get|load|new|init|from|construct|prepare|setup)(?:_|$)")
+_FACTORY = re.compile(r"(?!__init__$)_*(?:make|build|create|get|load|new|init|from|construct|prepare|setup)(?:_|$)")
 _FACTORY_FLOOR = -3
 _PLAIN_GUARD = re.compile(r"\b(?:no_grad|inference_mode)\(\)$")
 _CHANGES_MODE = re.compile(rb"enable_grad|set_grad_enabled|inference_mode\((?!\))|\bself[ \t]*=")
@@ -720,6 +720,16 @@ class World:
         calls = (node.func for node in nodes if isinstance(node, ir.Call))
         names = frozenset(f.attr for f in calls if isinstance(f, ir.Attr) and ir.dotted(f.value) == "self")
         return any(_PLAIN_GUARD.search(text) for text in decorators), names
+
+    def guarded_by_decorator(self, path: str, unit: str) -> bool:
+        """Whether a function surely runs with gradients off, as its decorators say."""
+        file = self.project.file(path)
+        decorators = file.units[unit].decorators if file is not None and unit in file.units else ()
+        return (
+            any(_PLAIN_GUARD.search(text) for text in decorators)
+            and self.rebound(path, unit) is None
+            and all(self._is_off_or_neutral(path, text) for text in decorators)
+        )
 
     def _is_off_or_neutral(self, path: str, decorator: str) -> bool:
         """A decorator that turns gradients off, or does nothing about them."""

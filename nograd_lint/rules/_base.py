@@ -153,12 +153,19 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
+    """``guarded``: patterns, each of which begins with plain characters, where most rules have none. A function under a
+    guard that holds from its first line to its last, which calls nothing that turns gradients on or needs them, is
+    looked at where one of them is found in it. Words for which any function is looked at need no mention: see
+    :mod:`nograd_lint.analysis.candidates`.
+    """
+
     code: str
     name: str
     severity: Severity
     kind: Kind = Kind.NONE
     default: bool = True
     fixable: bool = False
+    guarded: tuple[str, ...] = ()
     doc: str = ""  # the module's docstring; filled in by the registry
     check: Callable[..., Iterable[Finding]] | None = None  # likewise
 

@@ -49,7 +49,7 @@ def silences(world: World, path: str, row: int) -> Iterator[Silence]:
         yield Silence(f"{_called(name)} can't be parsed")
         return
     found = list(_Line(UnitContext(world, facts), row - file.row(name)).reasons())
-    if not found and name not in candidates(file):
+    if not found and name not in candidates(world, file):
         found = [Silence(f"{_called(name)} has no word of guards, evaluation or training: it is not looked at")]
     yield from found
 

@@ -174,6 +174,7 @@ RULE = Rule(
     severity=Severity.ERROR,
     kind=Kind.TRAIN,
     fixable=True,
+    guarded=(r"def forward\b",),
 )
 
 # Parts that are not trained by gradients on purpose.

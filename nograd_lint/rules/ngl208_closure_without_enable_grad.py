@@ -81,7 +81,9 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL208", name="closure-without-enable-grad", severity=Severity.ERROR, fixable=True)
+RULE = Rule(
+    code="NGL208", name="closure-without-enable-grad", severity=Severity.ERROR, fixable=True, guarded=(r"closure\(",)
+)
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:

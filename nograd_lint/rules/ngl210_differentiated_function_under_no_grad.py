@@ -72,7 +72,12 @@ if TYPE_CHECKING:
     from nograd_lint.project.index import Symbol
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL210", name="differentiated-function-under-no-grad", severity=Severity.ERROR)
+RULE = Rule(
+    code="NGL210",
+    name="differentiated-function-under-no-grad",
+    severity=Severity.ERROR,
+    guarded=(r"\bgrad\(", r"grad_and_value\(", r"hessian\(", r"\bjac\w+\(", r"vjp\(", r"jvp\(", r"linearize\("),
+)
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:

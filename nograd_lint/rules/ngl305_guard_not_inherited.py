@@ -110,7 +110,28 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL305", name="guard-not-inherited", severity=Severity.ERROR, fixable=True)
+RULE = Rule(
+    code="NGL305",
+    name="guard-not-inherited",
+    severity=Severity.ERROR,
+    fixable=True,
+    guarded=(
+        r"hread\(",
+        r"hread_pool\w*\(",
+        r"Process\(",
+        r"Executor\(",
+        r"Pool\(",
+        r"Timer\(",
+        r"run_in_executor\(",
+        r"submit\(",
+        r"\.map\(",
+        r"\.apply\(",
+        r"map_async\(",
+        r"apply_async\(",
+        r"imap\w*\(",
+        r"starmap\w*\(",
+    ),
+)
 
 _POOL_METHODS = frozenset(
     ("submit", "map", "apply", "apply_async", "map_async", "imap", "imap_unordered", "starmap", "starmap_async")

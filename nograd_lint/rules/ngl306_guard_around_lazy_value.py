@@ -64,7 +64,13 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL306", name="guard-around-lazy-value", severity=Severity.ERROR, fixable=True)
+RULE = Rule(
+    code="NGL306",
+    name="guard-around-lazy-value",
+    severity=Severity.ERROR,
+    fixable=True,
+    guarded=(r"\bmap\(", r"\bfilter\(", r"return lambda", r"\breturn\b[^\n]*(?:\n[^\n]*){0,3}?\bfor\b[^\n]*\bin\b"),
+)
 
 _LAZY_FUNCTIONS = ("map", "filter")
 

@@ -122,7 +122,20 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL309", name="guard-decorator-order", severity=Severity.ERROR, fixable=True)
+RULE = Rule(
+    code="NGL309",
+    name="guard-decorator-order",
+    severity=Severity.ERROR,
+    fixable=True,
+    guarded=(
+        r"property\b",
+        r"cached_property\b",
+        r"classmethod\b",
+        r"staticmethod\b",
+        r"contextmanager\b",
+        r"asynccontextmanager\b",
+    ),
+)
 
 _OUTERMOST = {
     "property": "the attribute gives a bound method, not its value",

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from nograd_lint.analysis.facts import Forward
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL402", name="stuck-in-eval-mode", severity=Severity.WARNING)
+RULE = Rule(code="NGL402", name="stuck-in-eval-mode", severity=Severity.WARNING, guarded=(r"\.train\(",))
 
 
 def check(unit: UnitContext) -> Iterator[Finding]:

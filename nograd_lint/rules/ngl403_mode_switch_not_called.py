@@ -81,7 +81,13 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL403", name="mode-switch-not-called", severity=Severity.ERROR, fixable=True)
+RULE = Rule(
+    code="NGL403",
+    name="mode-switch-not-called",
+    severity=Severity.ERROR,
+    fixable=True,
+    guarded=(r"\.train[ \t]*(?:=|#|$)",),
+)
 
 _SWITCHES = ("eval", "train")
 

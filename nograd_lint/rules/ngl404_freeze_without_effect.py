@@ -85,7 +85,16 @@ from nograd_lint.syntax import ir
 if TYPE_CHECKING:
     from nograd_lint.rules._context import UnitContext
 
-RULE = Rule(code="NGL404", name="freeze-without-effect", severity=Severity.ERROR, fixable=True)
+RULE = Rule(
+    code="NGL404",
+    name="freeze-without-effect",
+    severity=Severity.ERROR,
+    fixable=True,
+    guarded=(
+        r"\.grad\w*[ \t]*=",
+        r"\.require\w*grad\w*[ \t]*=",
+    ),
+)
 
 _MISSPELT = frozenset(("require_grad", "require_grads", "requires_grads", "required_grad", "require_gradient"))
 _TENSORS = ("is_tensor", "Tensor", "Parameter")

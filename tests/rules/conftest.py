@@ -23,23 +23,27 @@ MARK = re.compile(r"# (NGL\d{3}(?:, NGL\d{3})*)(?: (high|medium|low))?$")
 @pytest.fixture
 def lint(tmp_path: Path) -> Lint:
     """Lints a project given as ``{filename: source}``; every rule is on, and every confidence is shown."""
+    rules = {code: (rule.name, rule.default) for code, rule in all_rules().items()}
+
+    def checked(filename: str, resolver: Resolver) -> tuple[Diagnostic, ...]:
+        engine = Engine(Settings(), tmp_path, resolver=resolver, use_cache=False)
+        (result,) = engine.check([tmp_path / filename])
+        assert not result.problems
+        return result.diagnostics
 
     def run(files: dict[str, str], filename: str, target_torch: str | None = None) -> tuple[Diagnostic, ...]:
         for name, source in {"pyproject.toml": "", **files}.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(source, encoding="utf-8")
-        rules = {code: (rule.name, rule.default) for code, rule in all_rules().items()}
-        resolver = Resolver(
-            rules,
-            isolated=True,
-            selection=Selection(select=("ALL",)),
-            overrides={"min_confidence": Confidence.LOW, "target_torch": target_torch},
-        )
-        engine = Engine(Settings(), tmp_path, resolver=resolver, use_cache=False)
-        (result,) = engine.check([tmp_path / filename])
-        assert not result.problems
-        return result.diagnostics
+        overrides = {"target_torch": target_torch}
+        everything = {**overrides, "min_confidence": Confidence.LOW}
+        selection = Selection(select=("ALL",))
+        found = checked(filename, Resolver(rules, isolated=True, selection=selection, overrides=everything))
+        # By default less is looked at, and nothing of what is shown then is lost by that.
+        shown = [d for d in found if rules[d.code][1] and d.confidence is not Confidence.LOW]
+        assert list(checked(filename, Resolver(rules, isolated=True, overrides=overrides))) == shown
+        return found
 
     return run
 
