@@ -6,7 +6,7 @@ screen → outline → libcst of candidate units → facts → summaries → rul
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,10 @@ from nograd_lint.settings import Settings
 
 if TYPE_CHECKING:
     from nograd_lint.executors import Pool
+    from nograd_lint.knowledge import Knowledge
     from nograd_lint.rules._base import Rule
+
+_MANY = 200  # projects of one file: some 30 MB
 
 
 class Engine:
@@ -44,11 +47,13 @@ class Engine:
         self.rules: Mapping[str, Rule] = all_rules()
         self.resolver = resolver or Resolver({c: (r.name, r.default) for c, r in self.rules.items()})
         self.optional = frozenset(code for code, rule in self.rules.items() if not rule.default)
+        self.knowledge: dict[Hashable, Knowledge] = {}  # of projects that are configured alike
         self.use_cache = use_cache
         self._linters: dict[Root, Linter] = {}
         self._contents: dict[Path, bytes] = {}
         self.told = False  # of changes: see :meth:`update`
         self._look = False
+        self._dropped = 0
 
     def update(self, path: Path, content: bytes | None) -> None:
         """A file has another content: the one given, or (None) what is on disk now, if it is there at all.
@@ -124,6 +129,8 @@ class Engine:
                 results[file] = linter.check(file)
                 tell(len(results))
             self._done(linter)
+            if root.alone is not None and not self.told:
+                self._drop(root)
         self._look = False
         return [results[file] for file in files]
 
@@ -144,6 +151,13 @@ class Engine:
             linter.close()
         else:
             linter.rest()
+
+    def _drop(self, root: Root) -> None:
+        """Forget a project of one file: there may be thousands, each asked about once."""
+        del self._linters[root]
+        self._dropped += 1
+        if self._dropped % _MANY == 0:
+            gc.collect()  # a project is full of circles
 
     def _synced(self, root: Root, members: Sequence[Path], contents: Mapping[Path, bytes]) -> Linter:
         linter = self._linters.get(root)

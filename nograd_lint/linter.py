@@ -196,14 +196,19 @@ class Linter:
     def knowledge(self) -> Knowledge:
         from nograd_lint.knowledge import KnowledgeError, files, load
 
-        packed = self._load("knowledge")
-        if packed is not None:
-            files.unpack(packed)
-        try:
-            return load(tuple(map(Path, self.settings.knowledge)), declared=_declared(self.settings))
-        except KnowledgeError as error:
-            filename, _, reason = str(error).partition(": ")
-            raise ConfigError(os.path.relpath(filename, self.root.path), reason) from None
+        settings = self.settings
+        key = settings.knowledge, settings.guards, settings.models
+        shared = self.engine.knowledge  # there may be as many projects as files
+        if key not in shared:
+            packed = self._load("knowledge")
+            if packed is not None:
+                files.unpack(packed)
+            try:
+                shared[key] = load(tuple(map(Path, settings.knowledge)), declared=_declared(settings))
+            except KnowledgeError as error:
+                filename, _, reason = str(error).partition(": ")
+                raise ConfigError(os.path.relpath(filename, self.root.path), reason) from None
+        return shared[key]
 
     def _read(self, name: str) -> bytes | None:
         source = self.source(name, name)
