@@ -210,10 +210,18 @@ class Calls(Methods, Externals, Effects, Summarising):
             or not (args or keywords)
             or any(t >= 0 for t in graph)
             or self._is_no_forward(node, name)
+            or self._converts(node)
         ):
             return tensor(graph)
         self.has_origins = True
         return Val(graph=graph, origin=node.o)
+
+    def _converts(self, node: ir.Call) -> bool:
+        """``audio = as_list(audio)``: what is the same thing in another form had its graph before."""
+        stmt = self.facts.by_ordinal[self.stmts[-1]] if self.stmts else None
+        if not isinstance(stmt, ir.Assign) or stmt.value is not node or len(node.args) != 1 or node.keywords:
+            return False
+        return isinstance(node.func, ir.Name) and ir.dotted(node.args[0]) in [ir.dotted(t) for t in stmt.targets]
 
     def _is_no_forward(self, node: ir.Call, name: str) -> bool:
         """A tensor's own method, a constructor, something of the standard library, or a loss."""
