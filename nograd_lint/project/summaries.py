@@ -722,13 +722,15 @@ class World:
         return any(_PLAIN_GUARD.search(text) for text in decorators), names
 
     def guarded_by_decorator(self, path: str, unit: str) -> bool:
-        """Whether a function surely runs with gradients off, as its decorators say."""
+        """Whether the body of a function, no generator, surely runs with gradients off, as its decorators say."""
         file = self.project.file(path)
-        decorators = file.units[unit].decorators if file is not None and unit in file.units else ()
+        definition = file.units.get(unit) if file is not None else None
         return (
-            any(_PLAIN_GUARD.search(text) for text in decorators)
+            definition is not None
+            and not definition.is_async
+            and any(_PLAIN_GUARD.search(text) for text in definition.decorators)
             and self.rebound(path, unit) is None
-            and all(self._is_off_or_neutral(path, text) for text in decorators)
+            and all(self._is_off_or_neutral(path, text) for text in definition.decorators)
         )
 
     def _is_off_or_neutral(self, path: str, decorator: str) -> bool:

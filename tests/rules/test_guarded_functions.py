@@ -82,6 +82,14 @@ CASES = {
         def serve(x):
             return answer(net, x)  # NGL306 medium
     """,
+    "is a coroutine itself": """
+        import torch
+
+
+        @torch.no_grad()  # NGL303
+        async def serve(model: torch.nn.Module, x):
+            return model(x).argmax(1)
+    """,
     "thread": """
         import threading
 
