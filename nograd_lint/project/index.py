@@ -22,6 +22,7 @@ from nograd_lint.project.stars import Bindings, Stars
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.outline import Definition, Outline, module_text, outline, unit_text
 from nograd_lint.syntax.quick import quick
+from nograd_lint.syntax.search import called_names, inner_definitions
 
 MODULE = "<module>"
 
@@ -29,8 +30,6 @@ MODULE = "<module>"
 SCREEN = re.compile(
     rb"torch|_grad\b|inference_mode|\.eval\(|\.backward\(|lightning|transformers|diffusers|accelerate|requires_?grad|volatile"
 )
-_CALLED = re.compile(rb"\b([A-Za-z_]\w*)[ \t]*\(")
-_DEFINED = re.compile(rb"\n[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)")
 _HINT = re.compile(
     rb"\.(eval(?=[ \t]*\([ \t\r\n]*\))|train|parameters|named_parameters|load_state_dict|zero_grad|named_modules|"
     rb"modules|state_dict)[ \t]*\("
@@ -134,8 +133,8 @@ class File:
     @property
     def names(self) -> Names:
         """Every name that is called or handed on in the file, and every one of a method or nested function."""
-        called = frozenset(_CALLED.findall(self._data))
-        return called.union(self._handed_on(called)), frozenset(_DEFINED.findall(self._data))
+        called = called_names(self._data)
+        return called.union(self._handed_on(called)), inner_definitions(self._data)
 
     def _handed_on(self, called: frozenset[bytes]) -> Iterator[bytes]:
         """Imported names that are given to somebody, and called by nobody here: to look at all names takes long."""

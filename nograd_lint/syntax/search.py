@@ -8,6 +8,11 @@ from collections.abc import Iterable, Iterator
 _PROSE = (b">>>", b"...", b"#")
 _PLAIN = re.compile(rb"(\\b)?((?:[\w ]|\\[.(])+)(?![*+?{])")
 
+_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+# Whatever is neither a word, a bracket nor a blank ends a line.
+_CALLS = bytes(c if c in _WORD or c == ord("(") else ord(" ") if c in b" \t" else ord("\n") for c in range(256))
+_NAME = re.compile(rb"def[ \t]+(\w+)")
+
 
 class Patterns:
     """Patterns, each of which begins with plain characters, perhaps at the beginning of a word."""
@@ -48,6 +53,27 @@ def lines(data: bytes, literals: Iterable[bytes]) -> set[tuple[int, int]]:
             found.add((start, end))
             at = data.find(literal, end)
     return found
+
+
+def called_names(data: bytes) -> frozenset[bytes]:
+    """Every name that an opening bracket follows."""
+    before = data.translate(_CALLS).split(b"(")[:-1]
+    found = {text.rstrip(b" ").rpartition(b"\n")[2].rpartition(b" ")[2] for text in before}
+    return frozenset(name for name in found if name and not name[:1].isdigit())
+
+
+def inner_definitions(data: bytes) -> frozenset[bytes]:
+    """The names of all functions that are defined on an indented line."""
+    found = set()
+    at = data.find(b"def ")
+    while at >= 0:
+        start = data.rfind(b"\n", 0, at) + 1
+        if start and data[start:at].strip() in (b"", b"async") and data[start : start + 1] in (b" ", b"\t"):
+            name = _NAME.match(data, at)
+            if name is not None:
+                found.add(name[1])
+        at = data.find(b"def ", at + 4)
+    return frozenset(found)
 
 
 def in_prose(data: bytes, at: int) -> bool:
