@@ -20,7 +20,8 @@ def predict(model, x):
 There is no fix.
 
 ## Known problems
-A file without anything of interest is not parsed, and so never reported.
+A file without anything of interest is not parsed, and so never reported; nor, by default, is a function that a guard decorates
+and whose text gives no rule a reason to look into it.
 
 ## References
 - https://libcst.readthedocs.io/
