@@ -18,7 +18,7 @@ from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
     from nograd_lint.analysis.facts import Loop
-    from nograd_lint.analysis.interp import State
+    from nograd_lint.analysis.state import State
     from nograd_lint.knowledge import Knowledge
     from nograd_lint.knowledge.tables import Model
     from nograd_lint.project.index import File, Project
@@ -63,6 +63,13 @@ class Run:
         revealed: set[int]
         has_origins: bool
         functions: list[str]
+        locals: dict[str, ir.Alias]
+        globals_declared: set[str]
+        owners: set[str]
+        said: dict[tuple[str, int, int], tuple[frozenset[str], int]]
+        early: list[tuple[set[int], set[int]]]
+        extent: tuple[int, int]
+        class_extent: tuple[int, int]
         returned: list[list[Val]]
         inlining: list[int]
         ran: set[int]
