@@ -31,7 +31,7 @@ from nograd_lint.analysis import candidates
 from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Confidence, Diagnostic, FileResult
 from nograd_lint.engine import Engine
-from nograd_lint.project.index import MODULE, File
+from nograd_lint.project.file import MODULE, File
 from nograd_lint.project.summaries import World
 from nograd_lint.rules.registry import all_rules
 from nograd_lint.settings import Selection, Settings

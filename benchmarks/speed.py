@@ -61,7 +61,7 @@ LIBCST = PARSE.format(imports="import libcst", parse="libcst.parse_module(path.r
 AST = PARSE.format(imports="import ast", parse="ast.parse(path.read_bytes())")
 # Whatever else happens, every file is read and screened, and outlined where the screen lets it through.
 LIMIT = PARSE.format(
-    imports="from nograd_lint.project.index import SCREEN\nfrom nograd_lint.syntax.outline import outline",
+    imports="from nograd_lint.project.file import SCREEN\nfrom nograd_lint.syntax.outline import outline",
     parse="data = path.read_bytes()\n        if SCREEN.search(data): outline(data)",
 )
 SHARE = """

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Confidence, Diagnostic, Evidence, Fix, Position, Problem, Span
 from nograd_lint.fingerprint import with_fingerprints
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.rules._context import UnitContext
 from nograd_lint.syntax.search import Patterns
 
 if TYPE_CHECKING:
     from nograd_lint.linter import Linter
-    from nograd_lint.project.index import File
+    from nograd_lint.project.file import File
     from nograd_lint.rules._base import Finding, Place, Rule
     from nograd_lint.source.files import SourceFile
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nograd_lint.knowledge import Knowledge
     from nograd_lint.knowledge.tables import Framework, GuardMode
     from nograd_lint.project.cache import Cache
+    from nograd_lint.project.file import Use
     from nograd_lint.project.graph import Graph, Kept, Node
-    from nograd_lint.project.index import Use
     from nograd_lint.project.summaries import World
     from nograd_lint.settings import Settings
     from nograd_lint.source.files import SourceFile

@@ -35,7 +35,8 @@ from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.engine import Engine
 from nograd_lint.linter import Linter
-from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.project.file import MODULE
+from nograd_lint.project.index import Symbol
 from nograd_lint.project.summaries import _DISTINCT, World
 from nograd_lint.rules.registry import all_rules
 from nograd_lint.settings import Settings

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from nograd_lint.analysis.state import State
     from nograd_lint.knowledge import Knowledge
     from nograd_lint.knowledge.tables import Model
-    from nograd_lint.project.index import File, Project
+    from nograd_lint.project.file import File
+    from nograd_lint.project.index import Project
     from nograd_lint.project.summaries import World
 PRINTING = re.compile(
     r"(?:^|\.)(?:print|pprint|info|debug|warning|warn|error|log|write|add_scalars?|add_image\w*|add_histogram|"

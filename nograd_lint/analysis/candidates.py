@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nograd_lint.analysis.values import evaluation_by_name
-from nograd_lint.project.index import MODULE, File, Symbol
+from nograd_lint.project.file import MODULE, File
+from nograd_lint.project.index import Symbol
 from nograd_lint.syntax.search import Patterns, in_prose, lines, mentions
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from nograd_lint.analysis.values import (
     split_of,
     tensor,
 )
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.syntax import ir
 
 _SURE_HINTS = frozenset(("eval", "parameters", "named_parameters", "named_modules"))

@@ -20,7 +20,8 @@ from nograd_lint.analysis.values import (
     Mode,
     Val,
 )
-from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.project.file import MODULE
+from nograd_lint.project.index import Symbol
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from nograd_lint.analysis.values import (
     Val,
     tensor,
 )
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.ir import walk
 
@@ -297,7 +297,7 @@ class Statements(Expressions):
             self.state.dead = True
 
     def _do_import(self, stmt: ir.Import) -> None:
-        from nograd_lint.project.index import bound_name
+        from nograd_lint.project.file import bound_name
 
         if self.unit != MODULE:
             for alias in stmt.names:

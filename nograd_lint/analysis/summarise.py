@@ -12,7 +12,7 @@ from nograd_lint.analysis.values import (
     Val,
     join,
 )
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.syntax import ir
 
 

@@ -12,7 +12,8 @@ from nograd_lint.analysis.values import Mode, words
 from nograd_lint.analysis.weigh import SHARED, Candidate, evident, weigh
 from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
-from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.project.file import MODULE
+from nograd_lint.project.index import Symbol
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.ir import walk
 

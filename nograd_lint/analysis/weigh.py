@@ -13,7 +13,8 @@ from nograd_lint.analysis.facts import Facts, Forward
 from nograd_lint.analysis.values import Mode, evaluation_by_name, evaluation_class, split_of, trains_by_name, words
 from nograd_lint.analysis.why import Why
 from nograd_lint.diagnostics import Confidence
-from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.project.file import MODULE
+from nograd_lint.project.index import Symbol
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.ir import walk
 

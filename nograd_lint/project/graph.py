@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from nograd_lint.project.index import ABOUT_NAMES, ABOUT_PATHS, Use
+from nograd_lint.project.file import Use
+from nograd_lint.project.index import ABOUT_NAMES, ABOUT_PATHS
 
 Node: TypeAlias = tuple[Hashable, ...]
 Part: TypeAlias = tuple[set[Use], set[Node]]

@@ -21,8 +21,9 @@ from nograd_lint.analysis.calls import bind
 from nograd_lint.analysis.facts import CallSite, Facts, Summary
 from nograd_lint.analysis.interp import Interp
 from nograd_lint.analysis.values import UNKNOWN, Mode, Val, guard_by_name, join
+from nograd_lint.project.file import MODULE, Use
 from nograd_lint.project.graph import Graph, Node
-from nograd_lint.project.index import MODULE, Project, Symbol, Use
+from nograd_lint.project.index import Project, Symbol
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from nograd_lint.analysis.facts import Facts
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.rules._base import Note, Place
 from nograd_lint.syntax import ir
 
@@ -206,7 +206,7 @@ class UnitContext:
 
     @cached_property
     def local_imports(self) -> dict[str, ir.Alias]:
-        from nograd_lint.project.index import bound_name
+        from nograd_lint.project.file import bound_name
 
         if self.is_module:
             return {}

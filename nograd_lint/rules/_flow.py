@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nograd_lint.project.index import bound_name
+from nograd_lint.project.file import bound_name
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:

@@ -14,14 +14,15 @@ from nograd_lint.analysis.methods import CHAINING, NOT_FORWARD
 from nograd_lint.analysis.tracked import backwards_of_callers, silent, tracked
 from nograd_lint.analysis.values import Mode
 from nograd_lint.analysis.why import Why
-from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.project.file import MODULE
+from nograd_lint.project.index import Symbol
 from nograd_lint.rules._base import Note, Place
 from nograd_lint.rules._context import UnitContext
 from nograd_lint.rules._tracked import left_out
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
-    from nograd_lint.project.index import File
+    from nograd_lint.project.file import File
     from nograd_lint.project.summaries import Way, World
 
 _MOST_WAYS = 5

@@ -10,12 +10,12 @@ import msgspec
 from nograd_lint.analysis.facts import Switch
 from nograd_lint.analysis.values import guard_by_name, words
 from nograd_lint.diagnostics import Confidence
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.rules._guards import called
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
-    from nograd_lint.project.index import File
+    from nograd_lint.project.file import File
     from nograd_lint.rules._context import UnitContext
 
 _OWN = ("set_grad_enabled", "__enter__", "push")

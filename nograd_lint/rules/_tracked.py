@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nograd_lint.analysis.tracked import Tracked, tracked
 from nograd_lint.analysis.weigh import SHARED
 from nograd_lint.diagnostics import Applicability
-from nograd_lint.project.index import MODULE
+from nograd_lint.project.file import MODULE
 from nograd_lint.rules._base import Decorate, Finding, FixPlan, Note, Wrap
 from nograd_lint.rules._deferred import consumed_off
 from nograd_lint.rules._explained import explained

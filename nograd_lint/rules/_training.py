@@ -10,7 +10,8 @@ import msgspec
 from nograd_lint.analysis.facts import Backward
 from nograd_lint.analysis.values import Mode
 from nograd_lint.diagnostics import Applicability
-from nograd_lint.project.index import MODULE, Symbol
+from nograd_lint.project.file import MODULE
+from nograd_lint.project.index import Symbol
 from nograd_lint.rules._base import Action, FixPlan, RemoveDecorator, Unwrap
 from nograd_lint.rules._carry import Carry, Kind, carry
 from nograd_lint.rules._flow import conditions, reaching

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from nograd_lint.project.file import Use
 from nograd_lint.project.graph import Graph, Kept, decode, encode
-from nograd_lint.project.index import Use
 from tests.engine import edits
 from tests.engine.test_incremental import engine, files
 
