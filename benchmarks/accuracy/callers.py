@@ -35,9 +35,10 @@ from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.engine import Engine
 from nograd_lint.linter import Linter
+from nograd_lint.project.callers import _DISTINCT
 from nograd_lint.project.file import MODULE
 from nograd_lint.project.index import Symbol
-from nograd_lint.project.summaries import _DISTINCT, World
+from nograd_lint.project.summaries import World
 from nograd_lint.rules.registry import all_rules
 from nograd_lint.settings import Settings
 from nograd_lint.source.discovery import discover

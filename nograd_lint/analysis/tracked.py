@@ -18,7 +18,8 @@ from nograd_lint.syntax import ir
 from nograd_lint.syntax.ir import walk
 
 if TYPE_CHECKING:
-    from nograd_lint.project.summaries import Entry, World
+    from nograd_lint.project.callers import Entry
+    from nograd_lint.project.summaries import World
 
 
 class Tracked(msgspec.Struct, frozen=True):

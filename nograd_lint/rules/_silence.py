@@ -22,8 +22,9 @@ from nograd_lint.rules._tracked import left_out
 from nograd_lint.syntax import ir
 
 if TYPE_CHECKING:
+    from nograd_lint.project.callers import Way
     from nograd_lint.project.file import File
-    from nograd_lint.project.summaries import Way, World
+    from nograd_lint.project.summaries import World
 
 _MOST_WAYS = 5
 _BUILTIN = frozenset(dir(builtins))
