@@ -92,14 +92,7 @@ class _Session:
         self.options = options
         self.cwd = Path.cwd()
         self.results: dict[str, list[tuple[int, int, str]]] = {}
-        asked = [*(options.select or ()), *(options.extend_select or ())]
         self.engine = self._engine()
-        # A rule that is off by default needs to be asked for: `ignore` would replace flake8's list of such codes.
-        self.silent = {
-            code
-            for code, rule in self.engine.rules.items()
-            if code in _LEFT_OUT or not (rule.default or code.startswith(tuple(asked)))
-        }
 
     def _engine(self) -> Engine:
         from nograd_lint.config import Resolver
@@ -109,17 +102,21 @@ class _Session:
         from nograd_lint.settings import ConfigError
 
         options = self.options
+        rules = all_rules()
+        # A rule that is off by default needs to be asked for: `ignore` would replace flake8's list of such codes.
+        asked = (*(options.select or ()), *(options.extend_select or ()))
+        on = [code for code, rule in rules.items() if rule.default or code.startswith(asked)]
         # What is never reported here need not be looked for: unused suppressions are the dearest of all.
         overrides: dict[str, object] = {
-            "select": ("ALL",), "ignore": _LEFT_OUT, "extend_ignore": (), "per_file_ignores": {}
+            "select": tuple(on), "ignore": _LEFT_OUT, "extend_select": (), "extend_ignore": (), "per_file_ignores": {}
         }  # fmt: skip
         if options.nograd_min_confidence:
             overrides["min_confidence"] = Confidence(options.nograd_min_confidence)
         config = Path(options.nograd_config) if options.nograd_config else None
         if config is not None and not config.is_file():
             raise ConfigError(options.nograd_config, "no such configuration file")
-        rules = {code: (rule.name, rule.default) for code, rule in all_rules().items()}
-        resolver = Resolver(rules, config=config, overrides=overrides)
+        known = {code: (rule.name, rule.default) for code, rule in rules.items()}
+        resolver = Resolver(known, config=config, overrides=overrides)
         root = resolver.root(self._path((options.filenames or ["."])[0])).path
         settings = resolver.nearest(root).settings
         return Engine(settings, root, resolver=resolver, use_cache=not options.nograd_no_cache)
@@ -175,7 +172,6 @@ class _Session:
         return [
             (diagnostic.span.start.row, diagnostic.span.start.column - 1, f"{diagnostic.code} {diagnostic.message}")
             for diagnostic in found
-            if diagnostic.code not in self.silent
         ]
 
     def _without_noqa(self, path: Path, result: FileResult, content: bytes | None) -> list[Diagnostic]:
