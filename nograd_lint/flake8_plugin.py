@@ -144,13 +144,13 @@ class _Session:
         )
         files = {path: self._path(path) for path in paths if path != "-"}
         readable = [path for path in dict.fromkeys(files.values()) if path.is_file()]
-        found = {
-            path: self._reports(path, result)
-            for path, result in zip(readable, self.engine.check(readable), strict=True)
-        }
-        self.results = {name: found[path] for name, path in files.items() if path in found}
-        # All that was made so far stays: flake8's own work is not to be slowed down by looking for garbage in it.
+        # All that is made here stays: there is no garbage in it to look for, now or in the midst of flake8's own work.
+        gc.disable()
+        results = self.engine.check(readable)
         gc.freeze()
+        gc.enable()
+        found = {path: self._reports(path, result) for path, result in zip(readable, results, strict=True)}
+        self.results = {name: found[path] for name, path in files.items() if path in found}
         if multiprocessing.get_start_method() != "fork" and len(files) > 1:
             _leave(msgspec.json.encode(self.results))
 

@@ -218,10 +218,11 @@ class Calls(Methods, Externals, Effects, Summarising):
 
     def _converts(self, node: ir.Call) -> bool:
         """``audio = as_list(audio)``: what is the same thing in another form had its graph before."""
-        stmt = self.facts.by_ordinal[self.stmts[-1]] if self.stmts else None
-        if not isinstance(stmt, ir.Assign) or stmt.value is not node or len(node.args) != 1 or node.keywords:
+        if not isinstance(node.func, ir.Name) or len(node.args) != 1 or node.keywords:
             return False
-        return isinstance(node.func, ir.Name) and ir.dotted(node.args[0]) in [ir.dotted(t) for t in stmt.targets]
+        name = ir.dotted(node.args[0])
+        stmt = self.facts.by_ordinal[self.stmts[-1]] if name is not None and self.stmts else None
+        return isinstance(stmt, ir.Assign) and stmt.value is node and name in map(ir.dotted, stmt.targets)
 
     def _is_no_forward(self, node: ir.Call, name: str) -> bool:
         """A tensor's own method, a constructor, something of the standard library, or a loss."""

@@ -86,7 +86,6 @@ class Expressions(Bindings):
             return value
         if value.cls is not None and value.cls.kind == "class" and not value.model:
             return value  # a class of the project that is no module
-        made = bool(value.graph) and _made(value.graph)
         if name.startswith("self."):
             start, end = self.class_extent
         elif name.partition(".")[0] in self.state.env or self.unit == MODULE:
@@ -98,6 +97,9 @@ class Expressions(Bindings):
             said = self.said[name, start, end] = self.file.hinted(name, start, end), model_by_name(name)
         hints, by_name = said
         level = value.model
+        if not (hints or by_name or level):
+            return value
+        made = bool(value.graph) and _made(value.graph)
         if hints & _SURE_HINTS:
             level = 3 if "eval" in hints or by_name else 2
         elif made:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from nograd_lint.knowledge import Hook, Knowledge
 
 DEPTH = 3  # levels of callees looked into
-_DEEPEST = -6  # below 0: levels of classes and globals whose attributes and values are looked into
+_DEEPEST = -3  # below 0: levels of classes and globals whose attributes and values are looked into
+_MOST_IMPORTS = 5  # from a file to the one, imported through others, that switches gradients off
 _MOST_VALUES = 100_000  # values in facts that are kept: some 40 MB
 # Formatters put a long value between parentheses, on lines of its own.
 _VALUE = rb"(?:[ \t]*\((?:[^\n]*\n){1,3}?)?"
@@ -396,31 +397,39 @@ class World(Callers):
 
     def switched_off(self, path: str) -> str | None:
         """The module, imported by a file (or the file itself), that turns gradients off for the whole process."""
-        switchers = self.project.switchers()
-        if not switchers:
+        if not self.project.switchers():
             return None
-        seen = {path}
-        queue = [(path, 0)]
-        while queue:
-            current, depth = queue.pop(0)
-            if current in switchers:
-                return current
-            file = self.project.file(current)
-            if file is None or depth >= 5:
-                continue
-            for item in file.outline.imports:
+        found = (self._switched_within(path, distance) for distance in range(_MOST_IMPORTS + 1))
+        return next((switcher for switcher in found if switcher is not None), None)
+
+    def _switched_within(self, path: str, distance: int) -> str | None:
+        """The module that is at most that many imports away."""
+
+        def find() -> str | None:
+            if not distance:
+                return path if path in self.project.switchers() else None
+            found = (self._switched_within(target, distance - 1) for target in self._imported_files(path))
+            return next((switcher for switcher in found if switcher is not None), None)
+
+        return self.memo(("switched off", path, str(distance)), find, None)
+
+    def _imported_files(self, path: str) -> tuple[str, ...]:
+        """Files that the module level of a file imports."""
+
+        def find() -> tuple[str, ...]:
+            file = self.project.file(path)
+            found: dict[str | None, None] = {}
+            for item in file.outline.imports if file is not None else ():
                 alias = item.alias
                 if item.scope >= 0:
                     continue
-                names = (
-                    [alias.module] if alias.name is None else [alias.module, f"{alias.module}.{alias.name}".lstrip(".")]
-                )
-                for name in names:
-                    target = self.project.module(name, current, alias.level)
-                    if target is not None and target not in seen:
-                        seen.add(target)
-                        queue.append((target, depth + 1))
-        return None
+                found[self.project.module(alias.module, path, alias.level)] = None
+                if alias.name is not None:
+                    inner = f"{alias.module}.{alias.name}".lstrip(".")
+                    found[self.project.module(inner, path, alias.level)] = None
+            return tuple(target for target in found if target is not None)
+
+        return self.memo(("imports", path), find, ())
 
     def member(self, symbol: Symbol, attr: str) -> Symbol | None:
         if symbol.kind == "external":

@@ -121,6 +121,24 @@ def test_a_guard_removed_in_a_caller_brings_back_the_diagnostic_in_the_callee(tm
     assert [d.code for d in after.diagnostics] == ["NGL101"]
 
 
+def test_gradients_switched_off_by_what_an_import_imports(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "predict.py").write_text(
+        "import torch\nimport first\n\n\ndef predict(model, x):\n    model.eval()\n"
+        "    return model(x).argmax(1).tolist()\n"
+    )
+    (tmp_path / "first.py").write_text("import predict\nimport second\n")  # in a circle
+    (tmp_path / "second.py").write_text("import first\nfrom settings import WIDTH\n")
+    settings = tmp_path / "settings.py"
+    for use_cache in (False, True):
+        living = engine(tmp_path, use_cache=use_cache)
+        for switch, expected in ((True, []), (False, ["NGL101"]), (True, [])):
+            settings.write_text("import torch\n\nWIDTH = 3\n" + "torch.set_grad_enabled(False)\n" * switch)
+            for one in (living, engine(tmp_path, use_cache=use_cache)):
+                [result] = one.check([tmp_path / "predict.py"])
+                assert [d.code for d in result.diagnostics] == expected
+
+
 def test_a_function_under_a_guard_is_judged_anew_when_what_it_calls_comes_to_train(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "evaluate.py").write_text(
