@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nograd_lint.diagnostics import Confidence, Diagnostic, Evidence, Fix, Position, Problem, Span
 from nograd_lint.fingerprint import with_fingerprints
+from nograd_lint.frames import roomy
 from nograd_lint.project.file import MODULE
 from nograd_lint.rules._context import UnitContext
 from nograd_lint.syntax.search import Patterns
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nograd_lint.source.files import SourceFile
 
 
+@roomy
 def judge(
     linter: Linter, name: str, source: SourceFile, shown: str, *, thorough: bool
 ) -> tuple[tuple[Diagnostic, ...], tuple[Problem, ...]]:
@@ -34,6 +36,7 @@ def judge(
     return _Judge(linter, file, source, shown, thorough).run()
 
 
+@roomy
 def silence(linter: Linter, name: str, row: int) -> list[tuple[str, tuple[Evidence, ...]]]:
     """Why the analysis is silent about a row of a file: reasons, each with the places that it rests on."""
     from nograd_lint.rules._silence import silences

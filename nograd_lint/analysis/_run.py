@@ -59,6 +59,8 @@ class Run:
         file: File
         state: State
         stmts: list[int]
+        assigning: ir.Assign | None
+        spelled: dict[int, tuple[str | None, ...]]
         loops: list[Loop]
         known_forwards: frozenset[int]
         revealed: set[int]

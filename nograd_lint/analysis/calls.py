@@ -142,8 +142,10 @@ class Calls(Methods, Externals, Effects, Summarising):
                 return self._project_call(node, symbol, args, keywords, name)
             if symbol.kind == "class":
                 return self._construct(node, symbol, args, keywords)
-        if any(_is_function(value) for value in (*args, *(v for _, v in keywords))):
-            self._record_call(node, None, "", args, keywords)  # who is given one may call it
+        for value in (*args, *[v for _, v in keywords]):
+            if _is_function(value):
+                self._record_call(node, None, "", args, keywords)  # who is given one may call it
+                break
         if symbol is not None and symbol.kind == "external":
             return self._external(node, symbol.name, args, keywords)
         if callee.kind == "loss":
@@ -220,9 +222,8 @@ class Calls(Methods, Externals, Effects, Summarising):
         """``audio = as_list(audio)``: what is the same thing in another form had its graph before."""
         if not isinstance(node.func, ir.Name) or len(node.args) != 1 or node.keywords:
             return False
-        name = ir.dotted(node.args[0])
-        stmt = self.facts.by_ordinal[self.stmts[-1]] if name is not None and self.stmts else None
-        return isinstance(stmt, ir.Assign) and stmt.value is node and name in map(ir.dotted, stmt.targets)
+        name, stmt = ir.dotted(node.args[0]), self.assigning
+        return name is not None and stmt is not None and stmt.value is node and name in map(ir.dotted, stmt.targets)
 
     def _is_no_forward(self, node: ir.Call, name: str) -> bool:
         """A tensor's own method, a constructor, something of the standard library, or a loss."""
@@ -247,7 +248,7 @@ class Calls(Methods, Externals, Effects, Summarising):
 
     def _run_callbacks(self, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> None:
         """A function handed to somebody is assumed to be called there and then."""
-        for value in (*args, *(v for _, v in keywords)):
+        for value in (*args, *[v for _, v in keywords]):
             if value.kind == "func":
                 function, mode = value.data
                 self.inline(function, value.name, (), (), mode)
@@ -455,6 +456,7 @@ class Calls(Methods, Externals, Effects, Summarising):
             site["phases"] = {"eval"}
         known = self.facts.forwards.get(node.o)
         if known is None:
+            self.spelled[node.o] = tuple(map(ir.dotted, (node.func, *node.args)))
             self.facts.forwards[node.o] = Forward(
                 **site, name=name, level=level, target=target, receiver=spelled,
                 leaf_input=any(v.kind == "leaf" for v in bound.values()),
@@ -510,7 +512,9 @@ class Calls(Methods, Externals, Effects, Summarising):
 
 def _is_function(value: Val) -> bool:
     """A function of the project, or a list that holds one."""
-    return any(v.symbol is not None and v.symbol.kind == "function" for v in (value, *(value.items or ())))
+    if value.items is not None and any(v.symbol is not None and v.symbol.kind == "function" for v in value.items):
+        return True
+    return value.symbol is not None and value.symbol.kind == "function"
 
 
 def bind(params: Any, args: tuple[Val, ...], keywords: tuple[tuple[str, Val], ...]) -> dict[int, Val]:

@@ -54,6 +54,8 @@ class Interp(Statements):
         self.facts = Facts(path, unit, body)
         self.state = State({}, Mode.ENTRY, None, {})
         self.stmts: list[int] = []
+        self.assigning: ir.Assign | None = None  # the last assignment whose value was looked into
+        self.spelled: dict[int, tuple[str | None, ...]] = {}  # a forward by the names in its call
         self.loops: list[Loop] = []
         self.functions: list[str] = [unit]
         self.returned: list[list[Val]] = []

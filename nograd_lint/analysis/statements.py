@@ -70,6 +70,7 @@ class Statements(Expressions):
     def _do_assign(self, stmt: ir.Assign) -> None:
         if stmt.value is None:
             return
+        self.assigning = stmt
         value = self.expr(stmt.value)
         self._switch_at_once(stmt.value, value)
         if value.graph and len(stmt.targets) == 1 and (name := ir.dotted(stmt.targets[0])) is not None:
@@ -130,16 +131,11 @@ class Statements(Expressions):
         """Of two branches that run the same model, only one holds a guard: the other one does without on purpose."""
         forwards = self.facts.forwards
         for mine, theirs in ((then, other), (other, then)):
-            guarded = {self._spelling(n) for n in theirs if forwards[n].surely_off}
-            guarded -= {self._spelling(n) for n in mine if forwards[n].surely_off}
+            guarded = {self.spelled[n] for n in theirs if forwards[n].surely_off}
+            guarded -= {self.spelled[n] for n in mine if forwards[n].surely_off}
             for node in mine:
-                if not forwards[node].surely_off and self._spelling(node) in guarded:
+                if not forwards[node].surely_off and self.spelled[node] in guarded:
                     forwards[node].fallback = True
-
-    def _spelling(self, node: int) -> tuple[str | None, ...]:
-        """A call by the names in it."""
-        call = self.facts.by_ordinal[node]
-        return tuple(ir.dotted(e) for e in (call.func, *call.args)) if isinstance(call, ir.Call) else ()
 
     def constant(self, test: ir.Expr) -> bool | None:
         if isinstance(test, ir.Const) and test.kind in ("bool", "int"):

@@ -9,6 +9,7 @@ Python does not parse; libcst decides then.
 from __future__ import annotations
 
 import ast
+import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,13 +52,8 @@ class _Visitor:
     """One visit; ordinals are given in the same order as in :mod:`nograd_lint.syntax.lower`."""
 
     def __init__(self) -> None:
-        self.next = 0
+        self._new = itertools.count().__next__
         self._yields: list[bool] = []
-
-    def _new(self) -> int:
-        o = self.next
-        self.next = o + 1
-        return o
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
