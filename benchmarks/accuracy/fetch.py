@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from common import DATA, TREES, Package, packages
@@ -26,6 +27,14 @@ PLATFORM = ["--platform", "any", "--implementation", "py", "--abi", "none", "--p
 def intact(package: Package) -> bool:
     wheel = WHEELS / package.file
     return wheel.is_file() and hashlib.sha256(wheel.read_bytes()).hexdigest() == package.sha256
+
+
+def rounds(wanted: list[Package]) -> Iterator[list[Package]]:
+    """Each package in one version only: pip takes no two of one name at a time."""
+    while wanted:
+        chosen = list({p.name: p for p in reversed(wanted)}.values())
+        yield chosen
+        wanted = [p for p in wanted if p not in chosen]
 
 
 def download(wanted: list[Package]) -> None:
@@ -51,8 +60,8 @@ def unpack(package: Package) -> None:
 
 
 def get(chosen: list[Package]) -> None:
-    if missing := [p for p in chosen if not intact(p)]:
-        download(missing)
+    for some in rounds([p for p in chosen if not intact(p)]):
+        download(some)
     for package in chosen:
         if not intact(package):
             raise SystemExit(f"{package.file}: the hash differs")
