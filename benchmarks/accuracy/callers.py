@@ -35,7 +35,7 @@ from nograd_lint.config import Resolver
 from nograd_lint.diagnostics import Confidence
 from nograd_lint.engine import Engine
 from nograd_lint.linter import Linter
-from nograd_lint.project.callers import _DISTINCT
+from nograd_lint.project.callers import DISTINCT
 from nograd_lint.project.file import MODULE
 from nograd_lint.project.index import Symbol
 from nograd_lint.project.summaries import World
@@ -73,7 +73,7 @@ def outcome(world: World, facts: Facts) -> str:
 
 def _is_told(world: World, symbol: Symbol, site: CallSite) -> bool:
     """A call that surely is one of the function, or that only few others could be meant by."""
-    return site.target is not None or world.project.files_defining(symbol.name.rpartition(".")[2]) <= _DISTINCT
+    return site.target is not None or len(world.project.files_defining(symbol.name.rpartition(".")[2])) <= DISTINCT
 
 
 def census(root: Path) -> Iterator[tuple[str, str, str]]:

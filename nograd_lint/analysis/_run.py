@@ -32,7 +32,7 @@ PRINTING = re.compile(
 # Not the model itself: what is computed from its outputs.
 NO_FORWARD = re.compile(
     r".*(?:loss|criterion|metric|accuracy|iou|psnr|ssim|grad|perturb|attack|adversar|truth|label|cost|token).*|"
-    r"acc|dice|norm|mean|sum|crit|step|reset|sample|get|pop|next|(?:to|from|load|read|fetch|next|get_batch|collate)(?:_.*)?|"
+    r"(?:\w+_)?transforms?(?:_\w+)?|acc|dice|norm|mean|sum|crit|step|reset|sample|get|pop|next|(?:to|from|load|read|fetch|next|get_batch|collate)(?:_.*)?|"
     r".*(?:weights?|params?|parameters?|bias(?:es)?|coef\w*)",
     re.IGNORECASE,
 )

@@ -17,9 +17,13 @@ from nograd_lint.analysis.values import (
     loader_by_name,
     split_of,
     tensor,
+    words,
 )
 from nograd_lint.syntax import ir
 from nograd_lint.syntax.ir import walk
+
+# ``test_cfg.steps`` counts something, of training as well.
+_SETTINGS = tuple([word] for word in "cfg config args opt opts options params hparams settings conf".split())
 
 
 class Bindings(Calls):
@@ -211,7 +215,7 @@ def _loader_names(expr: ir.Expr) -> Iterable[str]:
     elif isinstance(expr, ir.Attr):
         yield expr.attr
         base = ir.dotted(expr.value)
-        if base is not None and base != "self":
+        if base is not None and base != "self" and words(base)[-1:] not in _SETTINGS:
             yield base
     elif isinstance(expr, ir.Call):
         name = ir.dotted(expr.func)

@@ -26,6 +26,7 @@ from nograd_lint.analysis.values import (
     makes_by_name,
     split_of,
     tensor,
+    words,
 )
 from nograd_lint.project.index import Symbol
 from nograd_lint.syntax import ir
@@ -40,15 +41,12 @@ _NUMBERS = frozenset(
         "repr",
         "round",
         "hash",
-        "id",
-        "isinstance",
-        "type",
         "range",
-        "hasattr",
-        "callable",
         "format",
     )
 )
+_ASKING = frozenset(("id", "isinstance", "type", "hasattr", "callable"))  # what holds of a module as well
+_SIMULATORS = (["env"], ["envs"], ["environment"], ["environments"])
 _ITERATING = frozenset(
     (
         "enumerate",
@@ -168,6 +166,8 @@ class Calls(Methods, Externals, Effects, Summarising):
         last = name.rpartition(".")[2]
         if guard_by_name(last) and not any(v.graph for v in args):
             return Val("guard", data=Mode.DISABLED, name=name)
+        if last in _ASKING:
+            return UNKNOWN
         if last in _NUMBERS:
             kind = "print" if last in ("str", "repr", "format") else "shape" if last == "len" else "item"
             self.sink(graph, kind, node.o)
@@ -230,6 +230,8 @@ class Calls(Methods, Externals, Effects, Summarising):
         head, _, last = name.rpartition(".")
         if last[:1].isupper() or NO_FORWARD.fullmatch(last):
             return True
+        if words(head.rpartition(".")[2])[-1:] in _SIMULATORS:
+            return True
         if isinstance(node.func, ir.Attr):
             owner = self.facts.values.get(node.func.value.o, UNKNOWN).symbol
             if owner is None:
@@ -275,7 +277,7 @@ class Calls(Methods, Externals, Effects, Summarising):
         if summary.decorates is not None and args:
             return self._under_guard(summary.decorates, args[0])
         own = NOTHING
-        makes = makes_by_name(symbol.name)
+        makes = makes_by_name(symbol.name) or (symbol.path, symbol.name) == (self.path, self.unit)  # recursion
         level = 0 if makes else summary.forward
         reasons = [bound[i] for i in summary.called_params if i in bound]
         if reasons and not makes:
@@ -333,9 +335,13 @@ class Calls(Methods, Externals, Effects, Summarising):
         if returns.kind == "param_value":
             return bound.get(returns.data, UNKNOWN)
         origin = -1
+        if summary.guards:
+            if items is not None:
+                items = tuple(msgspec.structs.replace(item, origin=-1) for item in items)
+            return msgspec.structs.replace(returns, graph=graph, items=items, name="", origin=-1)
         unseen = returns.origin >= 0 or any(item.origin >= 0 for item in returns.items or ())
         if receiver is not None and receiver.model >= 2 and not level and not summary.guarded_forward:
-            unseen = unseen or (returns.kind in ("", "tensor") and summary.entry is None)  # it may use its parameters
+            unseen = unseen or returns.kind in ("", "tensor")  # it may use its parameters
         if unseen and not any(t >= 0 for t in graph) and not NO_FORWARD.fullmatch(symbol.name.rpartition(".")[2]):
             if node.o in self.known_forwards:
                 return self._unseen(node, name, args, keywords)

@@ -111,6 +111,7 @@ class Expressions(Bindings):
         if not level:
             return value
         if made:
+            self.sink(value.graph, "module", 0)  # what was called made it
             return Val(cls=value.cls, model=level, name=name)
         return msgspec.structs.replace(value, kind="", model=level, name=name)
 
@@ -155,7 +156,7 @@ class Expressions(Bindings):
         if base.model and attr == "module":  # what DataParallel and the like wrap
             return base
         if base.model and base.kind != "self":
-            by_name = model_by_name(attr)
+            by_name = model_by_name(f".{attr}")
             return Val(model=min(base.model, 2) if by_name else 0, name=name, frozen=base.frozen, data=None)
         if base.kind in ("loader", "batch"):
             return Val("batch", data=base.data, graph=base.graph) if base.kind == "batch" else Val(name=name)

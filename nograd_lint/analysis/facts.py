@@ -122,6 +122,7 @@ class Summary(msgspec.Struct, frozen=True):
     evals: frozenset[int] = NOTHING  # parameters (0 = self) that it puts in eval mode
     trains: bool = False  # runs an optimizer step or a backward somewhere inside
     entry: Mode | None = None  # its own decorator's mode
+    guards: bool = False  # it runs under a guard as a whole, or whatever it surely runs: no graph comes out
     param_calls: tuple[tuple[int, tuple[Mode, ...]], ...] = ()  # modes in which it calls a parameter
     detaches: tuple[tuple[int, tuple[str, ...]], ...] = ()  # parameters that it detaches, and where it takes them
     escapes: frozenset[int] = NOTHING  # parameters whose graph it stores or hands on

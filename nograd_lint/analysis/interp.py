@@ -16,6 +16,7 @@ from nograd_lint.analysis.facts import Facts, Loop
 from nograd_lint.analysis.state import State
 from nograd_lint.analysis.statements import Statements
 from nograd_lint.analysis.values import (
+    CLASS_NAME,
     NOTHING,
     Mode,
     Val,
@@ -125,7 +126,7 @@ class Interp(Statements):
             self.expr(param.default)
         graph = frozenset((token,)) if token < 0 else NOTHING
         value = Val(graph=graph, name=param.name)
-        if param.annotation is not None:
+        if param.annotation is not None and not CLASS_NAME.match(param.name):  # else the class, not one of it
             typed = self.world.annotated(self.path, param.annotation)
             if typed is not None:
                 value = msgspec.structs.replace(typed, graph=graph, name=param.name)

@@ -229,6 +229,9 @@ class Methods(Run):
         return UNKNOWN
 
     def _tensor_method(self, node: ir.Call, receiver: Val, m: str, graph: frozenset[int]) -> Val | None:
+        if m == "astype":  # of an array: in working code its graph was cut before
+            self.sink(receiver.graph, "numpy", node.o)
+            return UNKNOWN
         if m == "cpu":
             self.sink(receiver.graph, "moved", node.o)
         if m in _DETACHING:
@@ -284,6 +287,8 @@ class Methods(Run):
         self._run_callbacks(args, keywords)
         if m in NOT_FORWARD or m.startswith(("load_", "save_", "set_", "log_", "register_", "configure_", "init_")):
             return UNKNOWN
+        if not node.args and not node.keywords and (m.startswith("get_") or m.endswith("state_dict")):
+            return UNKNOWN  # a part of it
         inner = self.attribute(receiver, m, name) if receiver.kind != "self" else UNKNOWN
         if inner.model and inner.kind != "bound":
             return self._forward(node, msgspec.structs.replace(inner, name=name), args, keywords, name)

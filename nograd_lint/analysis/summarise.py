@@ -98,6 +98,7 @@ class Summarising(Run):
             entry=facts.entry[0] if facts.entry else None,
             detaches=tuple(sorted(detaches.items())),
             escapes=frozenset(escapes),
+            guards=(facts.entry is not None and facts.entry[0].off) or (guarded >= 2 and not (forward or enabled)),
             param_calls=tuple((i, tuple(sorted(m))) for i, m in sorted(facts.param_calls.items())),
         )
 

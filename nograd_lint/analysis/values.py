@@ -128,6 +128,7 @@ _LIKELY_MODEL = re.compile(
     r"\w+_(?:model|net|network|encoder|decoder|nets|backbone|classifier|policy)|model_\w+|net_\w+)\d*",
     re.IGNORECASE,
 )
+CLASS_NAME = re.compile(r"_*[A-Z][A-Z0-9]*[a-z]\w*")
 # Classes, paths and the like, of models.
 _ABOUT_MODEL = re.compile(
     r"_(?:class|cls|type|name|path|dir|file|config|cfg|args|kwargs|id|builder|factory|spec|info)$", re.IGNORECASE
@@ -152,9 +153,9 @@ _VERBS = frozenset(
 
 @_kept
 def model_by_name(name: str) -> int:
-    """1 where a bare name alone suggests a model, else 0."""
+    """1 where a name alone suggests a model, else 0; a plain one that is written as those of classes is none."""
     last = name.rpartition(".")[2]
-    if _LIKELY_MODEL.fullmatch(last) is None or _ABOUT_MODEL.search(last):
+    if _LIKELY_MODEL.fullmatch(last) is None or _ABOUT_MODEL.search(last) or CLASS_NAME.match(name):
         return 0
     return int(last.lstrip("_").partition("_")[0].lower() not in _VERBS)
 
@@ -256,6 +257,7 @@ def guard_by_name(name: str) -> bool:
     return _GUARD_NAME.search(name.rpartition(".")[2]) is not None
 
 
+_GETS_MODEL = re.compile(r"get_(?:\w+_)?(?:model|models|net|network|module|encoder|decoder|backbone|classifier|policy)")
 _MAKING = frozenset("load create make build setup init initialize restore checkpoint construct prepare".split())
 
 
@@ -263,7 +265,10 @@ _MAKING = frozenset("load create make build setup init initialize restore checkp
 def makes_by_name(function: str) -> bool:
     """A function that makes, loads or stores something: a forward in it is its own affair."""
     found = set(words(function.rpartition(".")[2]))
-    return bool(_MAKING & found) or ("save" in found and not _SURE_EVAL_FUNCTION & found)
+    if _MAKING & found or ("save" in found and not _SURE_EVAL_FUNCTION & found):
+        return True
+    last = function.rpartition(".")[2].lstrip("_")
+    return last.startswith("set_") or last.endswith("state_dict") or _GETS_MODEL.fullmatch(last) is not None
 
 
 @_kept

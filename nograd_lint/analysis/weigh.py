@@ -62,6 +62,8 @@ def weigh(world: World, facts: Facts, forward: Forward) -> Candidate | Why:
     if forward.level < 3 and world.imports_any(facts.path, _OTHERS) and not world.imports_any(facts.path, _OURS):
         return Why.OTHER_LIBRARY
     case = _Case(world, facts, forward)
+    if "module" in case.sinks:
+        return Why.UNSURE
     if "backward" in case.sinks:
         return case.shared_with_training() or Why.BACKWARD
     if forward.phases == {"train"} or case.trains_here:
@@ -239,6 +241,8 @@ class _Case:
         yield "numpy" in sinks and not ("detach" in sinks and self.strong)
         yield self.escapes and not self._answers
         yield "loss" in words(function) and (self.escapes or ("detach" not in sinks and not self.strong))
+        # What a loss is computed of, only whoever trains knows.
+        yield self.forward.target is None and not self.strong and "loss" in words(self.forward.name.rpartition(".")[2])
         yield not self.strong and not self.escapes and not self.unused and not (self.by_name == 2 and self.detached)
 
     def _doubts_of_model(self) -> Iterator[bool]:
@@ -255,6 +259,10 @@ class _Case:
         if forward.target is not None:
             yield not self.strong and not self.by_name and not {"item", "detach", "argmax", "moved"} & set(sinks)
             yield trains_by_name(forward.target.name)
+            yield set(sinks) == {"inside"} and self._left_to_callee
+        elif set(sinks) == {"discarded"} and not self.strong:  # for its effect: ``model.encode_names(table)``
+            yield forward.name.rpartition(".")[2] not in (forward.receiver.rpartition(".")[2], "forward")
+        yield forward.level < 3 and self._runs_no_model
         # A test has other cares, and a small model; one that was trained elsewhere is not small.
         if self.test:
             yield not (self.strong and forward.pretrained)
@@ -271,7 +279,9 @@ class _Case:
             yield unit[-1:] == ["forward"]
             yield bool(_SETTING_UP & set(unit)) and not facts.unit.endswith("__init__")
             # A module that runs its parts: whether that is evaluation, only its callers know.
-            yield facts.is_module_class and forward.name != "self" and not self._leaves_torch
+            yield facts.is_module_class and not self._itself and not (self._leaves_torch or self._gives_no_graph)
+            yield facts.is_module_class and "forward" in (*unit, forward.function.rpartition(".")[2])
+            yield forward.name == f"super().{facts.unit.rpartition('.')[2]}"  # what it extends is called as it is
         yield _differentiates_itself(self.world, facts)
         if not self.strong:
             yield facts.cls is not None and self._in_forward  # last: who calls it costs most to find
@@ -308,6 +318,48 @@ class _Case:
         if not self.unused or "detach" not in self.sinks:
             return False
         return (bool({"moved", "exported"} & set(self.sinks)) or self.by_name == 2) and not self._in_forward
+
+    @property
+    def _itself(self) -> bool:
+        """The module calls itself."""
+        return self.forward.name in ("self", "self.forward", "self.__call__")
+
+    @property
+    def _gives_no_graph(self) -> bool:
+        """A method of a module for users, evaluation by its name, that gives nobody a graph."""
+        public = not self.facts.unit.rpartition(".")[2].startswith("_")
+        used = bool({"item", "argmax", "detach"} & set(self.sinks))
+        return public and self.by_name == 2 and self.unused and used and not self._in_forward
+
+    @property
+    def _left_to_callee(self) -> bool:
+        """Nothing comes out of the function that is called: only there, or by what is said here, is it evaluation."""
+        forward, target = self.forward, self.forward.target
+        if forward.phases == {"eval"} or self.evaluation_loop is not None or self.wrapper or target is None:
+            return False
+        return self.in_eval or not (self.by_name or evaluation_by_name(target.name))
+
+    @cached_property
+    def _runs_no_model(self) -> bool:
+        """It is a method of something unknown, and most methods of that name in the project run no model tracked."""
+        facts, nodes = self.facts, [self.forward.node]
+        target = self.forward.target
+        if target is not None:
+            callee = self.world.facts(target.path, target.name, 1)
+            if callee is None:
+                return False
+            facts = callee
+            nodes = [f.node for f in callee.forwards.values() if f.tracked and not f.frozen]
+        calls = [facts.by_ordinal.get(node) for node in nodes if facts.forwards[node].target is None]
+        if not calls or len(calls) < len(nodes):
+            return False
+        for call in calls:
+            if not isinstance(call, ir.Call) or not isinstance(call.func, ir.Attr):
+                return False
+            receiver = facts.values.get(call.func.value.o)
+            if receiver is None or receiver.cls is not None or not self.world.runs_no_model(call.func.attr):
+                return False
+        return True
 
     @cached_property
     def _in_forward(self) -> bool:
@@ -421,8 +473,11 @@ def _is_test(facts: Facts) -> bool:
     """A function of a test-suite, or a helper in one of its classes or files."""
     *folders, base = facts.path.split("/")
     named = base.startswith("test_") or base.endswith("_test.py") or base == "conftest.py"
-    if not named and not {"tests", "test", "testing"} & set(folders):
+    inside = bool({"tests", "test", "testing"} & set(folders))
+    if not named and not inside:
         return False
+    if named and inside:
+        return True
     owner, _, name = facts.unit.rpartition(".")
     return name.startswith("test") or "Test" in owner or base == "conftest.py" or "tests" in folders
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CALLER_DEPTH = 4  # levels of callers looked up
 _MANY = 24  # more candidate callers than this are cut off, and counted
-_DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
+DISTINCT = 3  # a method that more files define says nothing about the class of an unknown receiver
 _PLAIN_GUARD = re.compile(r"\b(?:no_grad|inference_mode)\(\)$")
 _CHANGES_MODE = re.compile(rb"enable_grad|set_grad_enabled|inference_mode\((?!\))|\bself[ \t]*=")
 
@@ -62,6 +62,7 @@ class Callers(Answers):
         def facts(self, path: str, unit: str, depth: int = ...) -> Facts | None: ...
         def guard_mode(self, name: str) -> Mode | None: ...
         def hook(self, cls: Symbol, method: str) -> Hook | None: ...
+        def is_module(self, cls: Symbol) -> bool: ...
         def parameters(self, symbol: Symbol) -> tuple[tuple[str, str], ...]: ...
         def rebound(self, path: str, unit: str) -> Mode | None: ...
         def summary(self, symbol: Symbol, depth: int) -> Summary | None: ...
@@ -112,6 +113,29 @@ class Callers(Answers):
             found += self._calls_by_name(alias)
         return tuple(found), complete
 
+    def runs_no_model(self, method: str) -> bool:
+        """Whether the project defines methods of a name, few enough to look into, and most run no model tracked."""
+        return self.memo(("runs no model", method), lambda: self._find_runs_no_model(method), False)
+
+    def _find_runs_no_model(self, method: str) -> bool:
+        paths = self.project.files_defining(method)
+        if not 0 < len(paths) <= _MANY:
+            return False
+        found: list[bool] = []
+        for path in paths:
+            file = self.project.file(path)
+            units = [u for u in file.units if u.partition("#")[0].endswith(f".{method}")] if file is not None else []
+            found += [self._keeps_no_graph(Symbol("function", path, unit)) for unit in units]
+        return 2 * sum(found) > len(found)
+
+    def _keeps_no_graph(self, method: Symbol) -> bool:
+        """A method that holds a guard, or of no module, and that runs none."""
+        summary = self.summary(method, 0)
+        if summary is None or summary.forward:
+            return False
+        module = self.is_module(Symbol("class", method.path, method.name.rpartition(".")[0]))
+        return summary.guards or not (module or summary.returns.origin >= 0)
+
     def called_in(self, symbol: Symbol, name: str) -> bool:
         """Whether a function of some name (``forward``) calls a function, by what :meth:`callers` goes by."""
         places = self._places(symbol)
@@ -133,7 +157,7 @@ class Callers(Answers):
         # A method is called by its own class, by its bases, and by who knows the class.
         near = {t.path for t in targets}
         cls_name = head.rpartition(".")[2]
-        distinct = cls is not None and self.project.files_defining(name) <= _DISTINCT
+        distinct = cls is not None and len(self.project.files_defining(name)) <= DISTINCT
         anywhere = distinct and not name.startswith("_")
         calling = self.project.files_calling(name)
         units: list[tuple[str, str]] = []

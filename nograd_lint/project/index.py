@@ -339,8 +339,8 @@ class Project:
             self.index = NameIndex.of((path, file.names) for path, file in files if file is not None)
         return self.index
 
-    def files_defining(self, method: str) -> int:
-        """In how many files something of this name is defined as a method."""
+    def files_defining(self, method: str) -> tuple[str, ...]:
+        """Files in which something of this name is defined as a method, sorted."""
         self.uses.add(("definers", method))
         return self.names.defining(method)
 

@@ -25,11 +25,15 @@ class NameIndex(msgspec.Struct, array_like=True):
 
     def calling(self, name: str) -> tuple[str, ...]:
         """The files that call something of this name, sorted."""
-        found = [self.paths[i] for i in self.called.get(name, ())]
-        return tuple(sorted(path for path in found if path is not None))
+        return self._sorted(self.called, name)
 
-    def defining(self, name: str) -> int:
-        return len(self.defined.get(name, ()))
+    def defining(self, name: str) -> tuple[str, ...]:
+        """The files that define a method of this name, sorted."""
+        return self._sorted(self.defined, name)
+
+    def _sorted(self, table: Mapping[str, list[int]], name: str) -> tuple[str, ...]:
+        found = [self.paths[i] for i in table.get(name, ())]
+        return tuple(sorted(path for path in found if path is not None))
 
     def replace(self, new: Mapping[str, Names | None], old: Mapping[str, Names]) -> tuple[set[str], set[str]]:
         """Put in what some files hold now (None: the file is gone); which names are called or defined elsewhere now.

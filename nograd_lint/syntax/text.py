@@ -7,11 +7,12 @@ import unicodedata
 
 WRAPPER = "if 1:\n"  # gives an indented unit a parent, so that its columns survive
 _LONGEST_STRING = 200
+_INDENTED = re.compile(r"(?:[ \t\f]*(?:#[^\r\n]*)?(?:\r\n?|\n))*[ \t]+(?![ \t\f#\r\n]|\Z)")
 
 
 def wrapped(text: str) -> bool:
-    """Whether a unit's text needs the wrapper."""
-    return text[:1] in (" ", "\t")
+    """Whether a unit's text needs the wrapper; comments on top of a module may be indented as they like."""
+    return text[:1] in (" ", "\t") and _INDENTED.match(text) is not None
 
 
 def identifier(name: str) -> str:
